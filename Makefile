@@ -1,0 +1,45 @@
+# The front door; CMake does the work, in build/.
+
+PREFIX ?= /usr/local
+CMAKE_FLAGS ?=
+
+build:
+	@scripts/deps.sh build
+	@cmake -S . -B build -G Ninja -DEVEN_BUILD_TESTS=OFF -DEVEN_BUILD_BENCH=ON --log-level=STATUS $(CMAKE_FLAGS)
+	@cmake --build build
+
+# The notes' gather program, explained, then the echo server under a load of its own.
+run: build
+	@scripts/run.sh
+
+# gcc, both backends and the simulated one, seeds 1 to 200.
+test:
+	@scripts/deps.sh build test
+	@scripts/check.sh test
+
+# All of it: some 40 minutes.
+check:
+	@scripts/deps.sh build test check
+	@scripts/check.sh test clang debug asan tsan clang-asan valgrind nth seeds aarch64
+
+# Ours and the peers', in turn: ratios of processor time an operation.
+bench:
+	@scripts/deps.sh build bench
+	@$(MAKE) --no-print-directory build
+	@cmake --build build --target bench_peers
+	@python3 bench/run.py build
+
+install: build
+	@cmake --install build --prefix $(abspath $(PREFIX))
+
+# After a deliberate change of the public interface.
+symbols: build
+	@scripts/exported-symbols.py build/libevenloop.so >scripts/exported-symbols.txt
+
+format:
+	@scripts/check-rules.py --format
+
+clean:
+	rm -rf build
+
+.PHONY: build run test check bench install symbols format clean
