@@ -1,0 +1,41 @@
+/* evenloop: asyncio for C.
+ *
+ * This is the one header that a program includes. It reads as a manual: first the conventions that hold
+ * everywhere, then, in the headers it includes, one concept after the other:
+ *
+ *   evenloop/error.h    what a negative number means
+ *   evenloop/loop.h     the loop, handles, timers, operations with a callback (asyncio's low-level API)
+ *   evenloop/await.h    awaitables, futures, tasks, gather, wait_for, shield, cancellation: plain functions
+ *   evenloop/async.h    the same as typed macros: async, await, create_task, gather, into, ... (GNU C)
+ *   evenloop/io.h       TCP streams and servers
+ *
+ * CONVENTIONS
+ *
+ * Errors. A function that can fail returns a negative errno (-4095..-1) or one of the codes of error.h;
+ *   0 or a positive number is success. Outputs are untouched on failure. even_strerror() gives the words.
+ *   Nothing here sets errno for you, and nothing keeps it from you: errno belongs to the task that set it.
+ * Memory. A constructor never returns NULL: where it cannot allocate, it returns an object of its own type
+ *   that has already failed with -ENOMEM; awaiting it gives that status, and no program tests for NULL.
+ * Ownership. Coroutines and operations are awaited once, and that ends them. Tasks and futures are counted:
+ *   creating one gives you one reference, `await`, `gather` and `wait_for` take it; even_ref() makes another
+ *   one, even_detach() gives yours up; `shield` and a future's producer borrow.
+ * Threads. A loop, and all that belongs to it, is used by one thread at a time. The one call that any
+ *   thread may make at any time is even_call_soon_threadsafe(). Tasks never change thread.
+ * Suspending. A call may suspend the running task only if its comment says "may suspend": `await`, and
+ *   helper functions of yours that await. Between two awaits nothing else of the same loop runs.
+ * Time. Seconds, as double, on the loop's monotonic clock (even_time()).
+ * Cancelling. A request, delivered once, as -ECANCELED, at the await in progress. What a cancel loses is said
+ *   per function; where nothing is said, nothing is lost.
+ */
+#ifndef EVENLOOP_H
+#define EVENLOOP_H
+
+#include <evenloop/error.h>
+#include <evenloop/loop.h>
+#include <evenloop/await.h>
+#include <evenloop/io.h>
+#if defined(__GNUC__) && !defined(__cplusplus) && !defined(__STRICT_ANSI__)
+#include <evenloop/async.h>
+#endif
+
+#endif

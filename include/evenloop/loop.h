@@ -1,0 +1,208 @@
+/* The loop and its callback level: handles, timers, operations, readiness.
+ *
+ * This is asyncio's low-level API. Coroutines and tasks (await.h) stand on it, so does the Python face, and
+ * so does whoever integrates another library. Nothing here allocates on the way: handles, timers and
+ * operations are structures that live in whatever owns them, and stay where they are until they have run,
+ * or have been cancelled.
+ */
+#ifndef EVENLOOP_LOOP_H
+#define EVENLOOP_LOOP_H
+
+#include <evenloop/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The number of the binary interface: layouts that the macros compile into programs. */
+#define EVEN_ABI 1
+
+typedef struct even_loop even_loop;
+typedef struct even_handle even_handle;
+
+/* ---- Handles: a function to be called by the loop (asyncio.Handle) -----------------------------------
+ *
+ * Embedded in whoever owns it; the function gets the handle and finds its owner with even_container_of().
+ * Its memory belongs to you, and must stay until it has run or was cancelled. A handle stands in one queue
+ * at a time.
+ */
+struct even_handle {
+    even_handle *next, *prev;       /* the queue it stands in; next is NULL while it stands in none */
+    void (*run)(even_handle *self);
+};
+
+#define EVEN_HANDLE(function) { NULL, NULL, (function) }
+
+#define even_container_of(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+
+/* True while the handle waits to be run. */
+static inline bool even_handle_is_queued(const even_handle *h) { return h->next != NULL; }
+
+/* Take a handle out of the queue it stands in; nothing if it stands in none. (Handle.cancel) */
+EVEN_API void even_handle_cancel(even_handle *h);
+
+/* ---- A loop ------------------------------------------------------------------------------------------ */
+
+typedef struct even_loop_options {
+    const char *backend;    /* "uring", "epoll", "sim"; NULL: EVENLOOP_BACKEND, else the best that works here */
+    uint64_t seed;          /* sim: permutes what is free to come in any order; 0: plain FIFO */
+} even_loop_options;
+
+/* Make a loop. `options` may be NULL. It may be run in one thread, then in another, and closed in a third.
+ * Errors: -EVEN_EBACKEND (an unknown name, or a backend that this kernel refuses), -ENOMEM, -EMFILE, ...
+ * (asyncio.new_event_loop) */
+EVEN_API int even_loop_new(even_loop **loop, const even_loop_options *options);
+
+/* Close a loop that is not running: queued handles and timers are dropped without being run, operations
+ * are cancelled and waited for. Any thread may call it. NULL is allowed. -EVEN_ERUNNING while it runs.
+ * (loop.close) */
+EVEN_API int even_loop_close(even_loop *loop);
+
+/* The loop that runs in this thread, or NULL. (asyncio.get_running_loop) */
+EVEN_API even_loop *even_running_loop(void);
+
+/* "uring", "epoll" or "sim". */
+EVEN_API const char *even_loop_backend(const even_loop *loop);
+
+/* The loop's clock, in seconds: monotonic, its zero anywhere. (loop.time) */
+EVEN_API double even_time(even_loop *loop);
+EVEN_API int64_t even_time_ns(even_loop *loop);
+
+/* Run until even_loop_stop(). -EVEN_ERUNNING if this loop, or another one in this thread, runs already;
+ * -EVEN_EFORK in the child of a fork. A failing system call ends the run with its error.
+ * (loop.run_forever) */
+EVEN_API int even_loop_run_forever(even_loop *loop);
+
+/* Finish the pass in progress, then return from the run; before a run: that run makes one pass. (loop.stop) */
+EVEN_API void even_loop_stop(even_loop *loop);
+
+EVEN_API bool even_loop_is_running(const even_loop *loop);
+
+/* Queue a handle for the next pass, behind all that is queued. From the loop's thread only. It must not be
+ * queued already. (loop.call_soon) */
+EVEN_API void even_call_soon(even_loop *loop, even_handle *h);
+
+/* The same from any thread, and from a signal handler; wakes the loop if it sleeps. It may not be cancelled
+ * until the loop's thread has taken it in. After even_loop_close() began: -EVEN_ECLOSED.
+ * (loop.call_soon_threadsafe) */
+EVEN_API int even_call_soon_threadsafe(even_loop *loop, even_handle *h);
+
+/* ---- Timers (asyncio.TimerHandle) ------------------------------------------------------------------- */
+
+typedef struct even_timer {
+    even_handle handle;
+    int64_t deadline;               /* ns on the loop's clock */
+    uint32_t index;                 /* its place in the heap, from 1; 0: not in it */
+    uint32_t order;                 /* equal deadlines come in the order of their calls */
+} even_timer;
+
+#define EVEN_TIMER(function) { EVEN_HANDLE(function), 0, 0, 0 }
+
+/* Run the timer's handle after `delay` seconds (negative: as soon as possible), or at `when` on the loop's
+ * clock. An armed timer is moved. Errors: -EINVAL for NaN, -ENOMEM. (loop.call_later, loop.call_at) */
+EVEN_API int even_call_later(even_loop *loop, even_timer *timer, double delay);
+EVEN_API int even_call_at(even_loop *loop, even_timer *timer, double when);
+EVEN_API int even_call_at_ns(even_loop *loop, even_timer *timer, int64_t deadline);
+
+/* Disarm; nothing if it is not armed. (TimerHandle.cancel) */
+EVEN_API void even_timer_cancel(even_loop *loop, even_timer *timer);
+
+/* ---- Operations: what the kernel does for us, with a callback when it is done ---------------------------
+ *
+ * Fill nothing in by hand: even_op_init() once, then one of the even_op_*() functions starts it. It is over
+ * when its handle runs (never from inside the call that starts it); op->result is then what the system call
+ * of that name returns, or a negative errno. The structure and every buffer belong to the kernel until then.
+ * Sockets and pipes must be non-blocking.
+ */
+typedef struct even_op even_op;
+
+enum even_op_kind {
+    EVEN_OP_NONE, EVEN_OP_ACCEPT, EVEN_OP_CONNECT, EVEN_OP_RECV, EVEN_OP_SEND, EVEN_OP_READ, EVEN_OP_WRITE,
+    EVEN_OP_POLL, EVEN_OP_CLOSE
+};
+
+struct even_op {
+    even_handle handle;             /* run when it is over; its links belong to the backend until then */
+    void (*complete)(even_op *op);  /* called as the backend reaps it: queues the handle, or ends an awaitable */
+    even_loop *loop;
+    int32_t result;
+    int32_t fd;
+    uint8_t kind;                   /* enum even_op_kind */
+    uint8_t state;                  /* enum even__op_state */
+    uint16_t events;                /* EVEN_OP_POLL: POLLIN, POLLOUT */
+    uint32_t flags;                 /* of recv(2), send(2), accept4(2) */
+    void *buffer;                   /* or the address of connect and accept */
+    size_t length;                  /* at most INT32_MAX are moved at once; or the address's length */
+    socklen_t *address_length;      /* EVEN_OP_ACCEPT: in and out, may be NULL */
+};
+
+EVEN_API void even_op_init(even_op *op, even_loop *loop, void (*done)(even_handle *self));
+/* True from the start until its handle has been queued. */
+EVEN_API bool even_op_is_pending(const even_op *op);
+
+EVEN_API void even_op_accept(even_op *op, int fd, struct sockaddr *address, socklen_t *length, int flags);
+EVEN_API void even_op_connect(even_op *op, int fd, const struct sockaddr *address, socklen_t length);
+EVEN_API void even_op_recv(even_op *op, int fd, void *buffer, size_t length, int flags);
+EVEN_API void even_op_send(even_op *op, int fd, const void *buffer, size_t length, int flags);
+EVEN_API void even_op_read(even_op *op, int fd, void *buffer, size_t length);
+EVEN_API void even_op_write(even_op *op, int fd, const void *buffer, size_t length);
+/* One shot of poll(2): the result is the events seen. */
+EVEN_API void even_op_poll(even_op *op, int fd, int events);
+/* Nothing else may be pending on the descriptor: cancel it and wait for it first. Cannot be cancelled. */
+EVEN_API void even_op_close(even_op *op, int fd);
+
+/* Ask for a pending operation to end early. It ends all the same through its handle: with -ECANCELED, or
+ * with its result if it had already succeeded. Nothing if it is not pending. */
+EVEN_API void even_op_cancel(even_op *op);
+
+/* ---- Readiness, level-triggered (loop.add_reader, loop.add_writer) ------------------------------------ */
+
+typedef struct even_watch {
+    even_handle handle;             /* run once a pass while the descriptor is ready */
+    even_loop *loop;
+    int32_t fd;
+    uint16_t events;                /* asked for: POLLIN, POLLOUT */
+    uint16_t ready;                 /* seen, when the handle runs; POLLERR and POLLHUP come unasked */
+    void *backend;
+    even_handle all;                /* the loop's list of watches */
+} even_watch;
+
+/* Errors: -EBADF, -EPERM (a file that cannot be polled), -EEXIST (this direction of the descriptor is watched
+ * already), -ENOMEM. Stop it before the descriptor is closed. */
+EVEN_API int even_watch_start(even_loop *loop, even_watch *watch, int fd, int events, void (*run)(even_handle *self));
+EVEN_API void even_watch_stop(even_watch *watch);
+
+/* ---- Embedding in a foreign loop ------------------------------------------------------------------------
+ *
+ *   struct pollfd p = { even_loop_fd(loop), POLLIN, 0 };
+ *   for (;;) { poll(&p, 1, even_loop_timeout(loop)); even_loop_step(loop); }
+ */
+
+/* A descriptor that is readable when the loop has something to reap. It stays the loop's. */
+EVEN_API int even_loop_fd(even_loop *loop);
+/* Milliseconds until the loop wants a step, rounded up: 0 if anything is ready, -1 if it waits for its
+ * descriptor alone. Submits what is queued first. */
+EVEN_API int even_loop_timeout(even_loop *loop);
+/* One pass that never blocks. Errors as of even_loop_run_forever(). */
+EVEN_API int even_loop_step(even_loop *loop);
+
+/* ---- Hooks ---------------------------------------------------------------------------------------------- */
+
+/* Where the library's reports go ("coroutine 'f' was never awaited", ...): NULL puts standard error back.
+ * `text` ends without a newline, and is yours until the hook returns. For all loops and threads. */
+EVEN_API void even_set_report_hook(void (*hook)(void *data, const char *text), void *data);
+
+/* Where memory comes from; NULLs put the C library's functions back. To be set before the first loop. */
+EVEN_API void even_set_allocator(void *(*allocate)(size_t), void *(*resize)(void *, size_t), void (*release)(void *));
+
+/* Bytes of the version of the library that runs: "0.1.0". */
+EVEN_API const char *even_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

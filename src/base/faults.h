@@ -1,0 +1,22 @@
+/* Makes the Nth system call or allocation of a process fail, in builds with EVEN_FAULTS; elsewhere all of this is nothing.
+ *
+ * EVENLOOP_FAIL_SYSCALL=N and EVENLOOP_FAIL_MEMORY=N say which, for any program; the test runner says it by a call. */
+#ifndef EVEN__FAULTS_H
+#define EVEN__FAULTS_H
+
+enum even__fault_kind { EVEN__FAULT_SYSCALL, EVEN__FAULT_MEMORY };
+
+#ifdef EVEN_FAULTS
+/* Count from here, and let the Nth call of this kind fail; 0: none. */
+void even__fault_arm(enum even__fault_kind kind, unsigned long nth);
+/* Calls of this kind since then. */
+unsigned long even__fault_count(enum even__fault_kind kind);
+/* The text of the call that was made to fail, or NULL. */
+const char *even__fault_fired(void);
+#else
+static inline void even__fault_arm(enum even__fault_kind kind, unsigned long nth) { (void)kind, (void)nth; }
+static inline unsigned long even__fault_count(enum even__fault_kind kind) { return (void)kind, 0; }
+static inline const char *even__fault_fired(void) { return (const char *)0; }
+#endif
+
+#endif

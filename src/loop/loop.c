@@ -1,0 +1,299 @@
+/* The event loop. even__loop_pass() is all of it; docs/the-loop.md explains it step by step, by these numbers. */
+#include "loop.h"
+#include "../base/sys.h"
+#include "../trace/trace.h"
+#include <math.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+__thread even_loop *even__loop_running;
+
+/* While handles are ready, the kernel is asked for I/O at the latest after this many passes, or this long. */
+enum { LOOKS_SKIPPED_MAX = 60, LOOK_EVERY_NS = 100 * 1000 };
+
+int64_t even__loop_timeout_ns(even_loop *loop)
+{
+    if (!even__queue_is_empty(&loop->ready) || loop->stopping)
+        return 0;
+    const even_timer *first = even__timers_first(&loop->timers);
+    if (!first)
+        return -1;
+    int64_t now = loop->backend->now(loop);
+    return first->deadline > now ? first->deadline - now : 0;
+}
+
+/* Handles are ready, so that nobody waits: is a look at the kernel due all the same? The clock is dear against a short pass:
+ * it is read at each eighth. */
+static bool look_is_due(even_loop *loop)
+{
+    return loop->looks_skipped >= LOOKS_SKIPPED_MAX || loop->backend->peek(loop) ||
+           (loop->looks_skipped % 8 == 7 && loop->backend->now(loop) - loop->looked_at >= LOOK_EVERY_NS);
+}
+
+int even__loop_pass(even_loop *loop, bool may_block)
+{
+    /* 1. The time-out: 0 if anything is ready or a stop was asked for, else up to the first deadline. */
+    int64_t timeout = may_block ? even__loop_timeout_ns(loop) : 0;
+    if (timeout != 0 && !even__inbox_sleep(loop))
+        timeout = 0;
+
+    /* 2. Submit what was started, and wait. 3. What is over queues its handles; so do the wake-ups of other threads. */
+    if (timeout != 0 || even__queue_is_empty(&loop->ready) || loop->stopping || look_is_due(loop)) {
+        even__trace_poll(loop, timeout);
+        int rc = loop->backend->poll(loop, timeout);
+        if (even__unlikely(rc < 0))
+            return rc;
+        loop->looks_skipped = 0;
+        loop->looked_at = loop->backend->now(loop);
+    } else {
+        loop->looks_skipped++;
+    }
+    even__inbox_awake(loop);
+    even__inbox_take(loop);
+
+    /* 4. Timers that are due queue their handles, in the order of their deadlines. */
+    if (loop->timers.count) {
+        int64_t now = loop->backend->now(loop);
+        even_timer *t;
+        while ((t = even__timers_first(&loop->timers)) && t->deadline <= now) { /* bounded: `now` stands still */
+            even__timers_remove(&loop->timers, t);
+            even__call_soon(loop, &t->handle);
+        }
+    }
+
+    /* 5. Run exactly the handles that are queued now; what they queue is for the next pass. */
+    even__queue_splice(&loop->batch, &loop->ready);
+    while (!even__queue_is_empty(&loop->batch)) {
+        even_handle *h = loop->batch.next;
+        even__queue_remove(h);
+        h->run(h);
+    }
+    loop->passes++;
+    even__check_slow(even__loop_is_valid(loop));
+    return loop->error;
+}
+
+int even__loop_enter(even_loop *loop)
+{
+    if (even__loop_running || loop->running)
+        return -EVEN_ERUNNING;
+    if (loop->pid != getpid())
+        return -EVEN_EFORK;
+    if (loop->may_run_here && !loop->may_run_here(loop))
+        return -EVEN_ETHREAD;
+    int rc = loop->backend->attach(loop);
+    if (rc < 0)
+        return rc;
+    loop->running = true;
+    loop->looks_skipped = LOOKS_SKIPPED_MAX;    /* the first pass looks */
+    even__loop_running = loop;
+    return 0;
+}
+
+void even__loop_leave(even_loop *loop)
+{
+    loop->backend->detach(loop);
+    loop->running = loop->stopping = false;
+    even__loop_running = NULL;
+}
+
+int even_loop_run_forever(even_loop *loop)
+{
+    int rc = even__loop_enter(loop);
+    if (rc < 0)
+        return rc;
+    do
+        rc = even__loop_pass(loop, true);
+    while (rc == 0 && !loop->stopping);
+    even__loop_leave(loop);
+    return rc;
+}
+
+int even_loop_new(even_loop **out, const even_loop_options *options)
+{
+    even_loop *loop = even__calloc(sizeof *loop);
+    if (!loop)
+        return -ENOMEM;
+    even__queue_init(&loop->ready);
+    even__queue_init(&loop->batch);
+    even__queue_init(&loop->watches);
+    loop->wake_fd = -1;
+    loop->pid = getpid();
+    even__trace_open();
+    int rc = even__backend_open(loop, options);
+    if (rc == 0 && (rc = even__inbox_open(loop)) < 0)
+        loop->backend->close(loop);
+    if (rc < 0) {
+        even__free(loop);
+        return rc;
+    }
+    *out = loop;
+    return 0;
+}
+
+int even_loop_close(even_loop *loop)
+{
+    if (!loop)
+        return 0;
+    if (loop->running)
+        return -EVEN_ERUNNING;
+    if (loop->close_tasks)
+        loop->close_tasks(loop);
+    __atomic_store_n(&loop->closing, true, __ATOMIC_RELEASE);
+    while (!even__queue_is_empty(&loop->watches))
+        even_watch_stop(even__container_of(loop->watches.next, even_watch, all));
+    loop->backend->close(loop);
+    even__inbox_take(loop);
+    even__queue_splice(&loop->ready, &loop->batch);
+    while (!even__queue_is_empty(&loop->ready))     /* bounded: nothing runs that could queue more */
+        even__queue_remove(loop->ready.next);
+    for (even_handle *h = loop->watches.next; h != &loop->watches; h = h->next)
+        even__container_of(h, even_watch, all)->loop = NULL;
+    for (uint32_t i = 1; i <= loop->timers.count; i++)
+        loop->timers.slot[i].timer->index = 0;
+    even__timers_done(&loop->timers);
+    even__inbox_close(loop);
+    even__free(loop);
+    return 0;
+}
+
+void even_loop_stop(even_loop *loop)
+{
+    loop->stopping = true;
+}
+
+bool even_loop_is_running(const even_loop *loop)
+{
+    return loop->running;
+}
+
+even_loop *even_running_loop(void)
+{
+    return even__loop_running;
+}
+
+const char *even_loop_backend(const even_loop *loop)
+{
+    return loop->backend->name;
+}
+
+int64_t even_time_ns(even_loop *loop)
+{
+    return loop->backend->now(loop);
+}
+
+double even_time(even_loop *loop)
+{
+    return (double)loop->backend->now(loop) * 1e-9;
+}
+
+/* ---- handles, timers ---- */
+
+void even_call_soon(even_loop *loop, even_handle *h)
+{
+    even__call_soon(loop, h);
+}
+
+void even_handle_cancel(even_handle *h)
+{
+    if (h->next)
+        even__queue_remove(h);
+}
+
+int even__seconds_to_ns(double seconds, int64_t *ns)
+{
+    if (isnan(seconds))
+        return -EINVAL;
+    double n = seconds * 1e9;
+    /* Rounded up, so that nothing comes early; half the range, so that a sum with the clock cannot overflow. */
+    *ns = n >= 4e18 ? INT64_C(4000000000000000000) : n <= -4e18 ? -INT64_C(4000000000000000000) : (int64_t)ceil(n);
+    return 0;
+}
+
+int even_call_at_ns(even_loop *loop, even_timer *t, int64_t deadline)
+{
+    even_timer_cancel(loop, t);
+    t->deadline = deadline;
+    /* Halved, as timers.c compares differences: a random order must be one too. */
+    t->order = loop->seeded ? (uint32_t)even__random(&loop->random) >> 1 : loop->timer_order++;
+    return even__timers_add(&loop->timers, t);
+}
+
+int even_call_at(even_loop *loop, even_timer *t, double when)
+{
+    int64_t ns;
+    int rc = even__seconds_to_ns(when, &ns);
+    return rc < 0 ? rc : even_call_at_ns(loop, t, ns);
+}
+
+int even_call_later(even_loop *loop, even_timer *t, double delay)
+{
+    int64_t ns;
+    int rc = even__seconds_to_ns(delay, &ns);
+    return rc < 0 ? rc : even_call_at_ns(loop, t, loop->backend->now(loop) + ns);
+}
+
+void even_timer_cancel(even_loop *loop, even_timer *t)
+{
+    if (t->index)
+        even__timers_remove(&loop->timers, t);
+    else if (t->handle.next)
+        even__queue_remove(&t->handle);
+}
+
+/* ---- embedding ---- */
+
+int even_loop_fd(even_loop *loop)
+{
+    return loop->backend->fd(loop);
+}
+
+int even_loop_timeout(even_loop *loop)
+{
+    if (!loop->running && even__loop_enter(loop) == 0) {    /* submitting wants the thread */
+        loop->backend->submit(loop);
+        loop->running = false;
+        even__loop_running = NULL;
+    }
+    int64_t ns = even__inbox_sleep(loop) ? even__loop_timeout_ns(loop) : 0;
+    if (ns != 0 && loop->backend->peek(loop))
+        ns = 0;
+    return ns < 0 ? -1 : ns >= (int64_t)INT32_MAX * 1000000 ? INT32_MAX : (int)((ns + 999999) / 1000000);
+}
+
+int even_loop_step(even_loop *loop)
+{
+    int rc = even__loop_enter(loop);
+    if (rc < 0)
+        return rc;
+    rc = even__loop_pass(loop, false);
+    loop->running = loop->stopping = false;     /* no detach: the next step comes soon, most likely from here */
+    even__loop_running = NULL;
+    return rc;
+}
+
+/* ---- debug ---- */
+
+static bool queue_is_valid(const even_handle *head)
+{
+    const even_handle *h = head;
+    do {
+        if (!h->next || h->next->prev != h || (h != head && !h->run))
+            return false;
+        h = h->next;
+    } while (h != head);
+    return true;
+}
+
+bool even__loop_is_valid(even_loop *loop)
+{
+    bool ok = queue_is_valid(&loop->ready) && queue_is_valid(&loop->batch);
+    for (uint32_t i = 1; ok && i <= loop->timers.count; i++) {
+        const even_timer *t = loop->timers.slot[i].timer, *parent = loop->timers.slot[i > 1 ? (i + 2) / 4 : 1].timer;
+        ok = t->index == i && t->deadline == loop->timers.slot[i].deadline && parent->deadline <= t->deadline &&
+             t->handle.next == NULL;
+    }
+    return ok;
+}

@@ -1,0 +1,91 @@
+/* The loop's inside. Knows the backend below it, and no task. */
+#ifndef EVEN__LOOP_H
+#define EVEN__LOOP_H
+
+#include "../backend/backend.h"
+#include "queue.h"
+#include <stdatomic.h>
+#include <sys/types.h>
+
+/* A 4-ary heap with its keys inline: a parent's children share a cache line. */
+struct even__timer_slot {
+    int64_t deadline;
+    even_timer *timer;
+};
+struct even__timers {
+    struct even__timer_slot *slot;  /* from index 1 */
+    uint32_t count, capacity;
+};
+
+struct even_loop {
+    even_handle ready;              /* what the next pass runs, in this order */
+    even_handle batch;              /* what is left of the pass in progress */
+    struct even__timers timers;
+    uint32_t timer_order;
+    const struct even__backend *backend;
+    void *backend_state;
+    uint32_t looks_skipped;         /* passes since the backend was last asked */
+    int64_t looked_at;              /* and when */
+    bool running, stopping, closing;
+    int error;                      /* a failure of the backend; ends the run */
+    pid_t pid;                      /* of the process that made it */
+    uint64_t passes;
+    uint64_t random;                /* state of the generator; 0 without a seed */
+    bool seeded;
+    even_handle watches;            /* all that were started */
+
+    /* Other threads push here; the stack is taken whole and turned round. */
+    _Atomic(even_handle *) inbox;
+    _Atomic bool asleep;            /* a push must write to the wake-up descriptor */
+    int wake_fd;
+    uint64_t wake_value;
+    even_op wake;                   /* reads it */
+
+    /* For the layer above: tasks. The loop knows only that it goes first, and may be bound to a thread. */
+    void *tasks;
+    void (*close_tasks)(even_loop *loop);
+    bool (*may_run_here)(even_loop *loop);  /* tasks never change thread */
+};
+
+/* The thread's running loop. */
+extern __thread even_loop *even__loop_running __attribute__((tls_model("initial-exec")));
+
+/* One pass. 0, or the failure that ends the run. */
+int even__loop_pass(even_loop *loop, bool may_block);
+
+/* Begin and end a run in this thread: what even_loop_run_forever() does around its passes. */
+int even__loop_enter(even_loop *loop);
+void even__loop_leave(even_loop *loop);
+
+/* ns until the next thing to do: 0 now, -1 never. */
+int64_t even__loop_timeout_ns(even_loop *loop);
+
+static inline void even__call_soon(even_loop *loop, even_handle *h)
+{
+    even__queue_append(&loop->ready, h);
+}
+
+/* timers.c */
+int even__timers_add(struct even__timers *timers, even_timer *t);   /* 0 or -ENOMEM */
+void even__timers_remove(struct even__timers *timers, even_timer *t);
+static inline even_timer *even__timers_first(const struct even__timers *timers)
+{
+    return timers->count ? timers->slot[1].timer : NULL;
+}
+void even__timers_done(struct even__timers *timers);
+
+/* inbox.c: wake-ups from other threads */
+int even__inbox_open(even_loop *loop);
+void even__inbox_close(even_loop *loop);
+void even__inbox_take(even_loop *loop);     /* appends what was pushed to the ready queue */
+/* Say that the loop is about to sleep; false if something was pushed meanwhile, so that it must not. */
+bool even__inbox_sleep(even_loop *loop);
+void even__inbox_awake(even_loop *loop);
+
+/* Seconds to ns, saturated; -EINVAL for NaN. */
+int even__seconds_to_ns(double seconds, int64_t *ns);
+
+/* Walks every queue. For debug builds and tests: false, and a report, if anything is not as it must be. */
+bool even__loop_is_valid(even_loop *loop);
+
+#endif

@@ -1,0 +1,120 @@
+/* Operations and watches: what every backend shares. */
+#include "loop.h"
+#include "../base/sys.h"
+#include "../trace/trace.h"
+#include <poll.h>
+#include <string.h>
+
+static void queue_handle(even_op *op)
+{
+    even__call_soon(op->loop, &op->handle);
+}
+
+void even_op_init(even_op *op, even_loop *loop, void (*done)(even_handle *))
+{
+    memset(op, 0, sizeof *op);
+    op->handle.run = done;
+    op->complete = queue_handle;
+    op->loop = loop;
+    op->fd = -1;
+}
+
+bool even_op_is_pending(const even_op *op)
+{
+    return op->state != EVEN__OP_IDLE;
+}
+
+/* All that an operation is, but its kind's own arguments. */
+static inline void start(even_op *op, enum even_op_kind kind, int fd, void *buffer, size_t length, int flags)
+{
+    even__check(op->state == EVEN__OP_IDLE);
+    op->kind = (uint8_t)kind;
+    op->fd = fd;
+    op->buffer = buffer;
+    op->length = length > INT32_MAX ? INT32_MAX : length;
+    op->flags = (uint32_t)flags;
+    op->state = EVEN__OP_PENDING;
+    even__trace(OPERATION, .loop = op->loop, .value = fd);
+    op->loop->backend->start(op->loop, op);
+}
+
+void even_op_accept(even_op *op, int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+    op->address_length = length;
+    start(op, EVEN_OP_ACCEPT, fd, address, 0, flags | SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+void even_op_connect(even_op *op, int fd, const struct sockaddr *address, socklen_t length)
+{
+    start(op, EVEN_OP_CONNECT, fd, (void *)(uintptr_t)address, length, 0);
+}
+
+void even_op_recv(even_op *op, int fd, void *buffer, size_t length, int flags)
+{
+    start(op, EVEN_OP_RECV, fd, buffer, length, flags);
+}
+
+void even_op_send(even_op *op, int fd, const void *buffer, size_t length, int flags)
+{
+    start(op, EVEN_OP_SEND, fd, (void *)(uintptr_t)buffer, length, flags | MSG_NOSIGNAL);
+}
+
+void even_op_read(even_op *op, int fd, void *buffer, size_t length)
+{
+    start(op, EVEN_OP_READ, fd, buffer, length, 0);
+}
+
+void even_op_write(even_op *op, int fd, const void *buffer, size_t length)
+{
+    start(op, EVEN_OP_WRITE, fd, (void *)(uintptr_t)buffer, length, 0);
+}
+
+void even_op_poll(even_op *op, int fd, int events)
+{
+    op->events = (uint16_t)events;
+    start(op, EVEN_OP_POLL, fd, NULL, 0, 0);
+}
+
+void even_op_close(even_op *op, int fd)
+{
+    start(op, EVEN_OP_CLOSE, fd, NULL, 0, 0);
+}
+
+void even_op_cancel(even_op *op)
+{
+    if (op->state == EVEN__OP_IDLE || op->state == EVEN__OP_CANCELING || op->kind == EVEN_OP_CLOSE)
+        return;
+    op->loop->backend->cancel(op->loop, op);
+}
+
+int even_watch_start(even_loop *loop, even_watch *w, int fd, int events, void (*run)(even_handle *))
+{
+    memset(w, 0, sizeof *w);
+    w->handle.run = run;
+    w->loop = loop;
+    w->fd = fd;
+    w->events = (uint16_t)events;
+    int rc = loop->backend->watch(loop, w);
+    if (rc < 0)
+        w->loop = NULL;
+    else
+        even__queue_append(&loop->watches, &w->all);
+    return rc;
+}
+
+void even_watch_stop(even_watch *w)
+{
+    if (!w->loop)
+        return;
+    w->loop->backend->unwatch(w->loop, w);
+    even_handle_cancel(&w->handle);
+    even__queue_remove(&w->all);
+    w->loop = NULL;
+}
+
+void even__watch_ready(even_watch *w, int ready)
+{
+    w->ready = (uint16_t)ready;
+    if (!w->handle.next)
+        even__call_soon(w->loop, &w->handle);
+}

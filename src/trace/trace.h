@@ -1,0 +1,63 @@
+/* What the loop and the tasks tell: each event is declared once, here, and raised at the few choke points of src/loop
+ * and src/await; nowhere else. Off, a hook costs one predicted branch.
+ *
+ * X(name, sentence): `task` is the task that acts or is acted upon, `object` what it concerns. */
+#ifndef EVEN__TRACE_H
+#define EVEN__TRACE_H
+
+#include "../base/base.h"
+#include <evenloop/await.h>
+
+#define EVEN_EVENTS(X)                                                                                                 \
+    X(RUN, "the loop begins to run; object: the main task")                                                            \
+    X(RUN_END, "the loop has ended; status")                                                                           \
+    X(CREATED, "task (or the program itself, NULL) made object a task, at site; it is scheduled, nothing runs yet")    \
+    X(GATHERED, "task made object, a gather of value entries, at site")                                                \
+    X(STEP, "task begins (value 0) or goes on (value 1)")                                                              \
+    X(INLINE, "task awaits object, a coroutine, at site: a call on its own stack, no new task")                        \
+    X(RETURNED, "object, a coroutine that task awaited inline, is over with status")                                   \
+    X(WAITS, "task waits for object, at site: it leaves its wake-up there and gives control to the loop")              \
+    X(FETCHED, "task awaits object, at site, which is done already: it only fetches the result")                       \
+    X(DONE, "object is done with status")                                                                              \
+    X(WOKEN, "task's wake-up was scheduled, because object is done")                                                   \
+    X(CANCEL, "task was asked to cancel, by object (a task, or NULL)")                                                 \
+    X(CANCELED, "the cancellation was delivered to task, at site")                                                     \
+    X(ENDED, "task is over with status")                                                                               \
+    X(POLL, "nothing is ready (or it is time to look): the loop asks the backend, for up to value ns (-1: no limit)")  \
+    X(TIMER, "a timer is due; object: the sleep that it ends, if it is one's")                                         \
+    X(SLEEP, "task's sleep, object, set a timer for value ns")                                                         \
+    X(OPERATION, "an operation was started on descriptor value; if WAITS comes next, it is what the task waits for")
+
+enum even__event {
+#define EVEN__X(name, sentence) EVEN__EVENT_##name,
+    EVEN_EVENTS(EVEN__X)
+#undef EVEN__X
+};
+
+struct even__trace_event {
+    enum even__event event;
+    even_loop *loop;
+    const even_awaitable *task, *object;
+    const void *site;
+    int64_t value;
+    int status;
+};
+
+extern bool even__trace_on;
+
+/* Read EVENLOOP_EXPLAIN, once. */
+void even__trace_open(void);
+/* Goes to the narrator. Must not change anything of the loop. */
+void even__trace_emit(const struct even__trace_event *e);
+
+/* WOKEN, for each task whose wake-up stands in the ring of x's waiters. (task.c) */
+void even__trace_woken(even_loop *loop, const even_awaitable *x, const even_handle *first);
+
+#define even__trace(name, ...)                                                                                         \
+    (even__likely(!even__trace_on)                                                                                     \
+         ? (void)0                                                                                                     \
+         : even__trace_emit(&(struct even__trace_event){ .event = EVEN__EVENT_##name, __VA_ARGS__ }))
+
+#define even__trace_poll(l, timeout) even__trace(POLL, .loop = (l), .value = (timeout))
+
+#endif
