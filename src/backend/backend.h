@@ -1,0 +1,88 @@
+/* The seam between the loop and the kernel: a handful of functions.
+ *
+ * A backend turns started operations, watches and a deadline into completions. What it may count on:
+ *  - it is called by one thread at a time; between attach() and detach() always by the same one;
+ *  - an operation that is pending is linked in nothing but the backend's own lists (its handle's links are the
+ *    backend's until it completes), and its memory stays.
+ * What it must do:
+ *  - end every started operation exactly once, with even__op_done(), and only from inside poll() or close(): never
+ *    from inside start() or cancel();
+ *  - touch nothing of an operation after that;
+ *  - start in order: two sends on one descriptor leave in the order of their starts.
+ */
+#ifndef EVEN__BACKEND_H
+#define EVEN__BACKEND_H
+
+#include "../base/base.h"
+#include <evenloop/loop.h>
+#include <netinet/in.h>
+
+/* What even_op.state means. A backend may use numbers from EVEN__OP_BACKEND on while the operation is its. */
+enum even__op_state { EVEN__OP_IDLE, EVEN__OP_PENDING, EVEN__OP_CANCELING, EVEN__OP_BACKEND };
+
+struct even__backend {
+    const char *name;
+
+    /* Make and unmake the state in loop->backend_state. close() ends what is still pending (it is called by any thread,
+     * after detach()). 0 or a negative errno. */
+    int (*open)(even_loop *loop, const even_loop_options *options);
+    void (*close)(even_loop *loop);
+
+    /* This thread begins, and ends, to use it. Between the two ends of a run nothing is left with the kernel that belongs
+     * to a thread: detach() takes it back, attach() gives it again. */
+    int (*attach)(even_loop *loop);
+    void (*detach)(even_loop *loop);
+
+    int64_t (*now)(even_loop *loop);                            /* ns */
+
+    void (*start)(even_loop *loop, even_op *op);                /* cannot fail: a failure is a completion */
+    void (*cancel)(even_loop *loop, even_op *op);               /* likewise */
+
+    /* Level-triggered readiness: while a watch stands, queue its handle (even__watch_ready) in each poll() that finds its
+     * descriptor ready, unless it is queued still. stop() leaves nothing behind. */
+    int (*watch)(even_loop *loop, even_watch *watch);
+    void (*unwatch)(even_loop *loop, even_watch *watch);
+
+    /* Hand over what was started; wait up to `timeout` ns (0: do not wait, -1: without end); complete what is over. 0, or
+     * the failure that ends the run. EINTR is no failure. */
+    int (*poll)(even_loop *loop, int64_t timeout);
+
+    /* True if a poll(0) may find something, as far as memory tells without a system call. */
+    bool (*peek)(even_loop *loop);
+
+    int (*fd)(even_loop *loop);                                 /* for embedding; -errno */
+    void (*submit)(even_loop *loop);                            /* embedding: hand over what was started, reap nothing */
+
+    /* Sockets, so that a simulated network can stand behind the same functions. All non-blocking and close-on-exec; negative
+     * errno. `linger` 0 makes a reset of the close. */
+    const struct even__net {
+        int (*socket)(even_loop *loop, int family, int type, int protocol);
+        int (*bind)(even_loop *loop, int fd, const struct sockaddr *address, socklen_t length);
+        int (*listen)(even_loop *loop, int fd, int backlog);
+        int (*name)(even_loop *loop, int fd, bool peer, struct sockaddr_storage *address, socklen_t *length);
+        int (*shutdown)(even_loop *loop, int fd, int how);
+        int (*set_option)(even_loop *loop, int fd, int level, int option, int value);
+        int (*close)(even_loop *loop, int fd);                  /* at once; nothing may be pending */
+    } *net;
+};
+
+extern const struct even__backend even__uring, even__epoll, even__sim;
+extern const struct even__net even__net_kernel;                 /* net.c: the system calls themselves */
+
+/* The backend of that name, or of EVENLOOP_BACKEND, or the best: opens it for the loop. A name is in error: -EVEN_EBACKEND
+ * and a report that names it. */
+int even__backend_open(even_loop *loop, const even_loop_options *options);
+
+/* An operation is over. */
+static inline void even__op_done(even_op *op, int32_t result)
+{
+    op->handle.next = op->handle.prev = NULL;
+    op->state = EVEN__OP_IDLE;
+    op->result = result;
+    op->complete(op);
+}
+
+/* A watched descriptor is ready. */
+void even__watch_ready(even_watch *watch, int ready);
+
+#endif

@@ -1,0 +1,15 @@
+/* The socket system calls of net.c by name, for a backend that overrides some of them. */
+#ifndef EVEN__NET_H
+#define EVEN__NET_H
+
+#include "backend.h"
+
+int even__net_socket(even_loop *loop, int family, int type, int protocol);
+int even__net_bind(even_loop *loop, int fd, const struct sockaddr *address, socklen_t length);
+int even__net_listen(even_loop *loop, int fd, int backlog);
+int even__net_name(even_loop *loop, int fd, bool peer, struct sockaddr_storage *address, socklen_t *length);
+int even__net_shutdown(even_loop *loop, int fd, int how);
+int even__net_set_option(even_loop *loop, int fd, int level, int option, int value);
+int even__net_close(even_loop *loop, int fd);
+
+#endif

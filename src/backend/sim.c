@@ -1,0 +1,241 @@
+/* The simulated backend: virtual time, and behind it a network in memory (sim_net.c).
+ *
+ * The clock begins at 0 and moves only when nothing is ready: then it jumps to whatever comes first, the loop's deadline or
+ * an arrival on the network. Without a seed all that has no order of its own comes first in, first out; a seed (the options',
+ * or EVENLOOP_SEED) permutes it, the same way each time.
+ *
+ * Nothing outside can be waited for, but one thing: a job in another thread, which time stands still for (jobs.h). A thread
+ * of the program's own that calls even_call_soon_threadsafe() must be announced in the same way: where nothing is announced,
+ * nothing pending and no timer set, the loop would sleep for ever, and says -EVEN_EDEADLOCK instead.
+ *
+ * Of real descriptors, the loop's own wake-up is waited for; any other can be closed, and read and written where that does
+ * not wait (files, pipes with something in them). Everything else on them, readiness too, is refused with -EOPNOTSUPP: real
+ * waiting has no place in virtual time. So is a foreign loop around this one.
+ */
+#include "sim.h"
+#include "../base/sys.h"
+#include "jobs.h"
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int read_seed(even_loop *loop, const even_loop_options *options)
+{
+    uint64_t seed = options ? options->seed : 0;
+    const char *text = getenv("EVENLOOP_SEED");
+    if (seed == 0 && text && *text) {
+        char *end;
+        errno = 0;
+        seed = strtoull(text, &end, 0);
+        if (errno || *end) {
+            even__report("EVENLOOP_SEED is no number: '%s'", text);
+            return -EINVAL;
+        }
+    }
+    loop->seeded = seed != 0;
+    loop->random = seed;
+    return 0;
+}
+
+static int sim_open(even_loop *loop, const even_loop_options *options)
+{
+    int rc = read_seed(loop, options);
+    if (rc < 0)
+        return rc;
+    struct even__sim_state *sim = even__calloc(sizeof *sim);
+    if (!sim)
+        return -ENOMEM;
+    sim->loop = loop;
+    even__queue_init(&sim->strays);
+    even__sim_net_open(sim);
+    loop->backend_state = sim;
+    return 0;
+}
+
+static void end_strays(struct even__sim_state *sim)
+{
+    while (!even__queue_is_empty(&sim->strays)) {   /* bounded: while closing, only the library itself hears of an end */
+        even_op *op = even__container_of(sim->strays.next, even_op, handle);
+        even__queue_remove(&op->handle);
+        even__sim_done(sim, op, -ECANCELED);
+    }
+}
+
+static void sim_close(even_loop *loop)
+{
+    struct even__sim_state *sim = even__sim_of(loop);
+    sim->closing = true;
+    even_op *wake = sim->wake;
+    sim->wake = NULL;
+    if (wake)
+        even__sim_done(sim, wake, -ECANCELED);
+    even__sim_net_close(sim);
+    end_strays(sim);
+    even__free(sim);
+    loop->backend_state = NULL;
+}
+
+static int sim_attach(even_loop *loop)
+{
+    (void)loop;
+    return 0;
+}
+
+static void sim_detach(even_loop *loop)
+{
+    (void)loop;
+}
+
+static int64_t sim_now(even_loop *loop)
+{
+    return even__sim_of(loop)->now;
+}
+
+static void sim_start(even_loop *loop, even_op *op)
+{
+    struct even__sim_state *sim = even__sim_of(loop);
+    if (op->kind == EVEN_OP_READ && op->fd == loop->wake_fd && !sim->closing)
+        sim->wake = op;
+    else if (sim->closing || !even__sim_net_start(sim, op))
+        even__queue_append(&sim->strays, &op->handle);
+}
+
+static void sim_cancel(even_loop *loop, even_op *op)
+{
+    op->state = EVEN__OP_CANCELING;
+    even__sim_net_cancel(even__sim_of(loop), op);
+}
+
+static int sim_watch(even_loop *loop, even_watch *watch)
+{
+    return even__sim_net_watch(even__sim_of(loop), watch);
+}
+
+static void sim_unwatch(even_loop *loop, even_watch *watch)
+{
+    even__sim_net_unwatch(even__sim_of(loop), watch);
+}
+
+static int do_real(const even_op *op)
+{
+    bool in = op->kind == EVEN_OP_READ;
+    if (op->fd >= EVEN__SIM_FD || op->fd < 0)
+        return -EBADF;
+    if (op->kind == EVEN_OP_CLOSE)
+        return (int)even__sys(close(op->fd));
+    if (!in && op->kind != EVEN_OP_WRITE)
+        return -EOPNOTSUPP;
+    struct pollfd p = { .fd = op->fd, .events = in ? POLLIN : POLLOUT };
+    int rc = (int)even__sys(poll(&p, 1, 0));
+    if (rc <= 0)
+        return rc < 0 ? rc : -EOPNOTSUPP;
+    return in ? (int)even__sys(read(op->fd, op->buffer, op->length)) :
+                (int)even__sys(write(op->fd, op->buffer, op->length));
+}
+
+static void run_strays(struct even__sim_state *sim)
+{
+    even_handle now;
+    even__queue_init(&now);
+    even__queue_splice(&now, &sim->strays);
+    while (!even__queue_is_empty(&now)) {   /* bounded: what is started meanwhile waits for the next poll */
+        even_op *op = even__container_of(now.next, even_op, handle);
+        even__queue_remove(&op->handle);
+        even__sim_done(sim, op, op->state == EVEN__OP_CANCELING ? -ECANCELED : do_real(op));
+    }
+}
+
+/* Another thread works: only it can bring us on. */
+static int wait_really(struct even__sim_state *sim)
+{
+    even_op *op = sim->wake;
+    struct pollfd p = { .fd = sim->loop->wake_fd, .events = POLLIN };
+    int rc = (int)even__sys(poll(&p, 1, -1));
+    if (rc < 0)
+        return rc == -EINTR ? 0 : rc;
+    rc = (int)even__sys(read(op->fd, op->buffer, op->length));
+    if (rc == -EAGAIN || rc == -EINTR)
+        return 0;
+    if (rc < 0)
+        return rc;
+    sim->wake = NULL;
+    even__sim_done(sim, op, rc);
+    return 0;
+}
+
+static int sim_poll(even_loop *loop, int64_t timeout)
+{
+    struct even__sim_state *sim = even__sim_of(loop);
+    int64_t deadline = timeout < 0 || timeout > INT64_MAX - sim->now ? INT64_MAX : sim->now + timeout;
+    sim->progress = false;
+    for (;;) {      /* bounded by the deadline, and by what is in flight: only completions bring more */
+        run_strays(sim);
+        even__sim_net_run(sim);
+        if (sim->progress || sim->now >= deadline || atomic_load(&loop->inbox))
+            return 0;
+        if (sim->jobs)
+            return wait_really(sim);
+        int64_t next = even__sim_net_next(sim);
+        if (next > deadline)
+            next = deadline;
+        if (next == INT64_MAX)
+            return -EVEN_EDEADLOCK;
+        sim->now = next;
+    }
+}
+
+static bool sim_peek(even_loop *loop)
+{
+    struct even__sim_state *sim = even__sim_of(loop);
+    return !even__queue_is_empty(&sim->strays) || even__sim_net_next(sim) <= sim->now;
+}
+
+static int sim_fd(even_loop *loop)
+{
+    (void)loop;
+    return -EOPNOTSUPP;
+}
+
+static void sim_submit(even_loop *loop)
+{
+    (void)loop;
+}
+
+void even__sim_jobs(even_loop *loop, int change)
+{
+    if (loop->backend != &even__sim)
+        return;
+    struct even__sim_state *sim = even__sim_of(loop);
+    sim->jobs += change;
+    even__check(sim->jobs >= 0);
+}
+
+void even__sim_set_latency(even_loop *loop, int64_t ns)
+{
+    even__sim_of(loop)->latency = ns;
+}
+
+void even__sim_fail_accepts(even_loop *loop, uint32_t count, int error)
+{
+    struct even__sim_state *sim = even__sim_of(loop);
+    sim->fail_accepts = count;
+    sim->fail_accepts_with = error;
+}
+
+const struct even__backend even__sim = {
+    .name = "sim",
+    .open = sim_open,
+    .close = sim_close,
+    .attach = sim_attach,
+    .detach = sim_detach,
+    .now = sim_now,
+    .start = sim_start,
+    .cancel = sim_cancel,
+    .watch = sim_watch,
+    .unwatch = sim_unwatch,
+    .poll = sim_poll,
+    .peek = sim_peek,
+    .fd = sim_fd,
+    .submit = sim_submit,
+    .net = &even__sim_net,
+};

@@ -1,0 +1,861 @@
+/* io_uring (Linux 6.1 and later): what was started is handed over in one batch with the wait, one system call a pass.
+ *
+ * An operation always stands in exactly one list, linked through its handle:
+ *
+ *   start() -> waiting -> submitted -> over          submission entries are written in poll() and submit() only, so
+ *               |   ^      |    ^                    that what has not been handed over is in user space alone: it can
+ *               v   |      v    |                    wait for a full ring or for another thread, and be cancelled
+ *              held |   canceling                    without asking the kernel
+ *               |   |
+ *   cancel() -> ended -> over
+ *
+ * Held are transfers behind another one of their descriptor: the kernel would let them overtake each other.
+ *
+ * A ring belongs to the thread that enabled it, so detach() takes back what is in the kernel: whatever ends there only
+ * because of that goes to `waiting` again, in its old order.
+ *
+ * The wake-up descriptor is never read: one multishot poll reports every write to it. It alone stays in the kernel
+ * between two runs, for it touches no memory, and whichever ring it is left in takes no wake-up from another.
+ *
+ * The descriptor of a ring does not wake those who poll it when there is only task work to be run (DEFER_TASKRUN). A
+ * foreign loop gets an epoll set with what does, edge-triggered: an eventfd that the ring signals, and the wake-up
+ * descriptor.
+ */
+#include "../base/sys.h"
+#include "../loop/loop.h"
+#include <liburing.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef EVEN_HAVE_VALGRIND
+#include <valgrind/memcheck.h>
+#endif
+#ifdef __has_feature
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define EVEN__MSAN
+#endif
+#endif
+
+enum {
+    SQ_ENTRIES = 256,           /* a batch larger than this takes a system call for each 256 */
+    CQ_ENTRIES = 4096,          /* more completions at once are kept by the kernel, and cost it an allocation each */
+    WORKERS_BOUNDED = 8,        /* the kernel's threads for files, */
+    WORKERS_UNBOUNDED = 64,     /* and for what cannot be polled */
+    REGISTER_AFTER = 256,       /* system calls of a run after which registering the ring pays */
+    PORTS_MAX = 1 << 24,
+    CANCEL_AGAIN_NS = 10 * 1000 * 1000,
+    FAILURES_MAX = 1000
+};
+
+enum { SUBMITTED = EVEN__OP_BACKEND };
+
+/* What a completion's user_data points to; an operation's address has none of these bits. */
+enum { FOR_NOBODY = 0, FOR_RECORD = 1, FOR_WAKE = 2 };
+
+/* How far a connect is, in its otherwise unused `events`: one that detach() took back goes on in the socket, and would
+ * fail with EALREADY if it were simply issued again. */
+enum { CONNECT_FIRST, CONNECT_WAIT, CONNECT_AGAIN };
+
+/* A watch's one-shot poll. Apart from the watch, because the kernel may still have it when the watch is gone. */
+struct record {
+    even_handle link;
+    even_watch *watch;          /* NULL: nobody wants it any more */
+    bool in_kernel;
+};
+
+/* By descriptor. */
+struct port {
+    struct record *in, *out;    /* who watches it */
+    struct lane {
+        bool busy;              /* a transfer is in the kernel, which does not keep the order of several */
+        bool held;              /* and one may be waiting for its end */
+    } lane[2];
+};
+
+struct uring {
+    struct io_uring ring;
+    even_loop *loop;
+    even_handle waiting, held, submitted, canceling, ended;     /* operations */
+    even_handle arming, armed, disarming;                       /* records */
+    struct port *ports;
+    int ports_count;
+    unsigned pending;           /* operations and records in the kernel */
+    unsigned enters;            /* of this run */
+    uint64_t owner;             /* the thread whose ring it is; 0 as long as it is nobody's */
+    int outer_fd, signal_fd;    /* of embedding: the epoll set, the ring's eventfd; -1 */
+    bool made, attached, registered, detaching;
+    bool signals;               /* the ring knows signal_fd */
+    bool wake_armed;
+    bool waited;                /* what is not submitted was seen by the last peek() already */
+};
+
+/* Threads, by a number that is never used again (the kernel's and pthread's are). */
+static uint64_t this_thread(void)
+{
+    static _Atomic uint64_t last;
+    static __thread uint64_t id __attribute__((tls_model("initial-exec")));
+    if (!id)
+        id = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+    return id;
+}
+
+static even_op *op_of(even_handle *h)
+{
+    return even__container_of(h, even_op, handle);
+}
+
+static struct record *record_of(even_handle *h)
+{
+    return even__container_of(h, struct record, link);
+}
+
+static void move(even_handle *to, even_handle *h)
+{
+    even__queue_remove(h);
+    even__queue_append(to, h);
+}
+
+/* ---- the ring ---- */
+
+static const uint8_t needed[] = { IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND, IORING_OP_READ,
+                                  IORING_OP_WRITE, IORING_OP_POLL_ADD, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL };
+
+static int ring_probe(struct io_uring *ring)
+{
+    union {
+        struct io_uring_probe probe;
+        char space[sizeof(struct io_uring_probe) + IORING_OP_LAST * sizeof(struct io_uring_probe_op)];
+    } u;
+    memset(&u, 0, sizeof u);
+    int rc = even__fault_syscall("io_uring_register(PROBE)");
+    if (rc == 0)
+        rc = io_uring_register_probe(ring, &u.probe, IORING_OP_LAST);
+    for (size_t i = 0; rc == 0 && i < sizeof needed; i++)
+        if (!io_uring_opcode_supported(&u.probe, needed[i]))
+            rc = -EINVAL;
+    return rc;
+}
+
+/* Made disabled: then it belongs to the thread that enables it, not to the one that opens the loop. */
+static int ring_make(struct uring *s)
+{
+    const unsigned features = IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP | IORING_FEAT_FAST_POLL | IORING_FEAT_CQE_SKIP |
+                              IORING_FEAT_RW_CUR_POS | IORING_FEAT_SUBMIT_STABLE;
+    struct io_uring_params p = {
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED,
+        .cq_entries = CQ_ENTRIES,
+    };
+    int rc = even__fault_syscall("io_uring_setup");
+    if (rc == 0)
+        rc = io_uring_queue_init_params(SQ_ENTRIES, &s->ring, &p);
+    if (rc < 0)
+        return rc;
+    rc = (p.features & features) == features ? ring_probe(&s->ring) : -EINVAL;
+    if (rc < 0) {
+        io_uring_queue_exit(&s->ring);
+        return rc;
+    }
+    for (unsigned i = 0; i < p.sq_entries; i++)
+        s->ring.sq.array[i] = i;
+    s->made = true;
+    s->owner = 0;
+    return 0;
+}
+
+static void ring_drop(struct uring *s)
+{
+    if (!s->made)
+        return;
+    if (s->registered && s->owner != this_thread())
+        s->ring.int_flags = 0;      /* another thread's registration: the same index may be a ring of ours */
+    io_uring_queue_exit(&s->ring);
+    s->made = s->attached = s->registered = s->signals = s->wake_armed = false;
+}
+
+/* The one system call. Hands over all entries; waits for `wanted` completions, but for `timeout` ns at most (-1:
+ * without end). What is no failure is 0. */
+static int enter(struct uring *s, unsigned wanted, int64_t timeout, unsigned flags)
+{
+    unsigned submit = io_uring_sq_ready(&s->ring);
+    struct __kernel_timespec ts = { .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000 };
+    struct io_uring_getevents_arg arg = { .ts = (uint64_t)(uintptr_t)&ts };
+    bool timed = timeout > 0;
+    if (timed)
+        flags |= IORING_ENTER_EXT_ARG;
+    if (s->registered)
+        flags |= IORING_ENTER_REGISTERED_RING;
+    io_uring_smp_store_release(s->ring.sq.ktail, s->ring.sq.sqe_tail);
+
+    int rc = even__fault_syscall("io_uring_enter");
+    if (rc == 0)
+        rc = io_uring_enter2((unsigned)s->ring.enter_ring_fd, submit, wanted, flags,
+                             timed ? (sigset_t *)(void *)&arg : NULL, timed ? sizeof arg : 0);
+    s->enters++;
+    /* EAGAIN and EBUSY: short of memory, or of room for completions; what is ready is reaped, and the next pass tries
+     * again. */
+    return rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY ? 0 : rc;
+}
+
+/* Only the thread that owns the ring may; it does in attach() if it could not here. */
+static int ring_signals(struct uring *s)
+{
+    if (s->outer_fd < 0 || s->signals || !s->made || (s->owner && s->owner != this_thread()))
+        return 0;
+    int rc = even__fault_syscall("io_uring_register(EVENTFD)");
+    if (rc == 0)
+        rc = io_uring_register_eventfd(&s->ring, s->signal_fd);
+    s->signals = rc == 0;
+    return rc;
+}
+
+static unsigned kernel_flags(struct uring *s)
+{
+    return IO_URING_READ_ONCE(*s->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+/* A free entry; NULL if the kernel takes none just now. */
+static struct io_uring_sqe *next_entry(struct uring *s)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&s->ring);
+    if (even__unlikely(!sqe) && enter(s, 0, 0, 0) == 0)
+        sqe = io_uring_get_sqe(&s->ring);
+    return sqe;
+}
+
+/* ---- descriptors ---- */
+
+/* NULL without memory. */
+static struct port *port_of(struct uring *s, int fd)
+{
+    if (even__unlikely(fd >= s->ports_count)) {
+        int n = s->ports_count ? s->ports_count : 64;
+        while (n <= fd)
+            n *= 2;
+        struct port *p = even__realloc(s->ports, (size_t)n * sizeof *p);
+        if (!p)
+            return NULL;
+        memset(p + s->ports_count, 0, (size_t)(n - s->ports_count) * sizeof *p);
+        s->ports = p;
+        s->ports_count = n;
+    }
+    return &s->ports[fd];
+}
+
+/* The lane in which the operation keeps its order, 0 in and 1 out; -1: none. */
+static int lane_of(const even_op *op)
+{
+    if (even__unlikely((unsigned)op->fd >= PORTS_MAX))
+        return -1;
+    switch ((enum even_op_kind)op->kind) {
+    case EVEN_OP_RECV: case EVEN_OP_READ: return 0;
+    case EVEN_OP_SEND: case EVEN_OP_WRITE: return 1;
+    default: return -1;
+    }
+}
+
+/* Take the lane for it. If another one has it, the operation is put aside until that is over. */
+static bool lane_enter(struct uring *s, even_op *op, int which)
+{
+    struct port *p = port_of(s, op->fd);
+    if (even__unlikely(!p)) {
+        op->result = -ENOMEM;
+        move(&s->ended, &op->handle);
+        return false;
+    }
+    if (even__unlikely(p->lane[which].busy)) {
+        p->lane[which].held = true;
+        move(&s->held, &op->handle);
+        return false;
+    }
+    p->lane[which].busy = true;
+    return true;
+}
+
+static void lane_leave(struct uring *s, int fd, int which)
+{
+    struct lane *lane = &s->ports[fd].lane[which];
+    lane->busy = false;
+    if (even__likely(!lane->held))
+        return;
+    for (even_handle *h = s->held.next; h != &s->held; h = h->next)
+        if (op_of(h)->fd == fd && lane_of(op_of(h)) == which) {
+            even__queue_remove(h);
+            even__queue_append(s->waiting.next, h);     /* before all others: some may be later ones of the lane */
+            return;
+        }
+    lane->held = false;
+}
+
+/* ---- handing over ---- */
+
+static void set_data(struct io_uring_sqe *sqe, const void *pointer, unsigned tag)
+{
+    sqe->user_data = (uint64_t)(uintptr_t)pointer | tag;
+}
+
+static void prepare(struct io_uring_sqe *sqe, even_op *op)
+{
+    unsigned length = (unsigned)op->length;
+    switch ((enum even_op_kind)op->kind) {
+    case EVEN_OP_RECV: io_uring_prep_recv(sqe, op->fd, op->buffer, length, (int)op->flags); break;
+    case EVEN_OP_SEND: io_uring_prep_send(sqe, op->fd, op->buffer, length, (int)op->flags); break;
+    case EVEN_OP_READ: io_uring_prep_read(sqe, op->fd, op->buffer, length, (uint64_t)-1); break;
+    case EVEN_OP_WRITE: io_uring_prep_write(sqe, op->fd, op->buffer, length, (uint64_t)-1); break;
+    case EVEN_OP_ACCEPT: io_uring_prep_accept(sqe, op->fd, op->buffer, op->address_length, (int)op->flags); break;
+    case EVEN_OP_CONNECT:
+        if (op->events == CONNECT_WAIT)
+            io_uring_prep_poll_add(sqe, op->fd, POLLOUT);
+        else
+            io_uring_prep_connect(sqe, op->fd, op->buffer, length);
+        break;
+    case EVEN_OP_POLL: io_uring_prep_poll_add(sqe, op->fd, op->events); break;
+    case EVEN_OP_CLOSE: io_uring_prep_close(sqe, op->fd); break;
+    case EVEN_OP_NONE: even__bug("an operation without a kind", __FILE__, __LINE__);
+    }
+    set_data(sqe, op, 0);
+}
+
+/* A cancel's own completion says nothing that the other's does not. */
+static void prepare_cancel(struct io_uring_sqe *sqe, uint64_t target, int flags)
+{
+    io_uring_prep_cancel64(sqe, target, flags);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    set_data(sqe, NULL, FOR_NOBODY);
+}
+
+/* Write an entry for all that is to be handed over; false if not all found room. Cancels go first, so that they meet
+ * nothing that was started after them. Bounded: nothing here starts anything. */
+static bool fill(struct uring *s)
+{
+    struct io_uring_sqe *sqe;
+
+    if (even__unlikely(!s->wake_armed && s->loop->wake.state != EVEN__OP_IDLE)) {
+        if (!(sqe = next_entry(s)))
+            return false;
+        io_uring_prep_poll_multishot(sqe, s->loop->wake_fd, POLLIN);
+        set_data(sqe, NULL, FOR_WAKE);
+        s->wake_armed = true;
+    }
+    while (!even__queue_is_empty(&s->canceling)) {
+        even_handle *h = s->canceling.next;
+        if (!(sqe = next_entry(s)))
+            return false;
+        prepare_cancel(sqe, (uint64_t)(uintptr_t)op_of(h), 0);
+        move(&s->submitted, h);
+    }
+    while (!even__queue_is_empty(&s->disarming)) {
+        even_handle *h = s->disarming.next;
+        if (!(sqe = next_entry(s)))
+            return false;
+        prepare_cancel(sqe, (uint64_t)(uintptr_t)record_of(h) | FOR_RECORD, 0);
+        move(&s->armed, h);
+    }
+    for (even_handle *h = s->arming.next, *next; h != &s->arming; h = next) {
+        struct record *r = record_of(h);
+        next = h->next;
+        if (even_handle_is_queued(&r->watch->handle))
+            continue;
+        if (!(sqe = next_entry(s)))
+            return false;
+        io_uring_prep_poll_add(sqe, r->watch->fd, r->watch->events);
+        set_data(sqe, r, FOR_RECORD);
+        r->in_kernel = true;
+        s->pending++;
+        move(&s->armed, h);
+    }
+    while (!even__queue_is_empty(&s->waiting)) {
+        even_op *op = op_of(s->waiting.next);
+        int lane = lane_of(op);
+        if (lane >= 0 && !lane_enter(s, op, lane))
+            continue;
+        if (!(sqe = next_entry(s))) {
+            if (lane >= 0)
+                s->ports[op->fd].lane[lane].busy = false;
+            return false;
+        }
+        prepare(sqe, op);
+        op->state = SUBMITTED;
+        s->pending++;
+        move(&s->submitted, &op->handle);
+    }
+    return true;
+}
+
+/* ---- completions ---- */
+
+/* Sanitizers do not see the kernel's writes. */
+static void mark_received(const even_op *op, int32_t result)
+{
+#if defined(EVEN_HAVE_VALGRIND) || defined(EVEN__MSAN)
+    size_t n = op->kind == EVEN_OP_RECV || op->kind == EVEN_OP_READ ? (size_t)result : 0;
+    if (op->kind == EVEN_OP_ACCEPT && op->buffer && op->address_length)
+        n = *op->address_length;
+    if (!n || !op->buffer)
+        return;
+#ifdef EVEN_HAVE_VALGRIND
+    (void)VALGRIND_MAKE_MEM_DEFINED(op->buffer, n);
+#endif
+#ifdef EVEN__MSAN
+    __msan_unpoison(op->buffer, n);
+#endif
+#else
+    (void)op, (void)result;
+#endif
+}
+
+/* It is to be handed over again. While detaching it keeps its place among the others. */
+static void take_back(struct uring *s, even_op *op)
+{
+    op->state = EVEN__OP_PENDING;
+    if (!s->detaching) {
+        even__queue_remove(&op->handle);
+        even__queue_append(s->waiting.next, &op->handle);   /* before all others */
+    }
+}
+
+/* A connect that was taken back once: true if it goes on. */
+static bool connect_goes_on(struct uring *s, even_op *op, int32_t *result)
+{
+    if (op->events == CONNECT_WAIT && *result >= 0) {
+        op->events = CONNECT_AGAIN;     /* now connect(2) tells how it ended */
+    } else if (op->events == CONNECT_AGAIN && *result == -EALREADY) {
+        op->events = CONNECT_WAIT;
+    } else {
+        if (op->events == CONNECT_AGAIN && *result == -EISCONN)
+            *result = 0;
+        return false;
+    }
+    if (op->state == EVEN__OP_CANCELING) {
+        *result = -ECANCELED;
+        return false;
+    }
+    take_back(s, op);
+    return true;
+}
+
+static void op_completed(struct uring *s, even_op *op, int32_t result)
+{
+    int lane = lane_of(op);
+    s->pending--;
+    if (lane >= 0)
+        lane_leave(s, op->fd, lane);
+    if (even__unlikely(result < 0)) {
+        bool asked = op->state == EVEN__OP_CANCELING;
+        if (!asked && (result == -EINTR || (result == -ECANCELED && s->detaching))) {
+            if (op->kind == EVEN_OP_CONNECT)
+                op->events = CONNECT_WAIT;
+            take_back(s, op);
+            return;
+        }
+        if (result == -EINTR)   /* how a cancel ends what one of the kernel's threads was doing */
+            result = -ECANCELED;
+    }
+    if (op->kind == EVEN_OP_CONNECT && op->events != CONNECT_FIRST && connect_goes_on(s, op, &result))
+        return;
+    if (result >= 0)
+        mark_received(op, result);
+    even__queue_remove(&op->handle);
+    even__op_done(op, result);
+}
+
+static void record_completed(struct uring *s, struct record *r, int32_t result)
+{
+    s->pending--;
+    r->in_kernel = false;
+    if (!r->watch) {
+        even__queue_remove(&r->link);
+        even__free(r);
+        return;
+    }
+    if (result == -EBADF) {     /* closed under its watch: told once; asking again would tell it for ever */
+        even__watch_ready(r->watch, POLLNVAL);
+        return;
+    }
+    move(&s->arming, &r->link);
+    if (!(result == -ECANCELED && s->detaching))
+        even__watch_ready(r->watch, result < 0 ? POLLERR : result);
+}
+
+static void wake_completed(struct uring *s, bool more)
+{
+    if (!more)
+        s->wake_armed = false;
+    if (s->loop->wake.state != EVEN__OP_IDLE)
+        even__op_done(&s->loop->wake, sizeof s->loop->wake_value);
+}
+
+/* Bounded: by what had come when it began; what comes of it is for the next pass. */
+static void reap(struct uring *s)
+{
+    const unsigned tail = io_uring_smp_load_acquire(s->ring.cq.ktail), mask = *s->ring.cq.kring_mask;
+    unsigned head = *s->ring.cq.khead;
+    if (head == tail)
+        return;
+    for (; head != tail; head++) {
+        const struct io_uring_cqe *cqe = &s->ring.cq.cqes[head & mask];
+        void *pointer = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)7);
+        if (even__likely(!(cqe->user_data & 7))) {
+            if (pointer)
+                op_completed(s, pointer, cqe->res);
+        } else if (cqe->user_data & FOR_RECORD) {
+            record_completed(s, pointer, cqe->res);
+        } else {
+            wake_completed(s, cqe->flags & IORING_CQE_F_MORE);
+        }
+    }
+    io_uring_smp_store_release(s->ring.cq.khead, head);
+}
+
+/* Those that the kernel never saw. True if there were any. Bounded: what is cancelled meanwhile is for the next
+ * pass. */
+static bool end_all(struct uring *s)
+{
+    even_handle ended;
+    even__queue_init(&ended);
+    even__queue_splice(&ended, &s->ended);
+    if (even__likely(even__queue_is_empty(&ended)))
+        return false;
+    while (!even__queue_is_empty(&ended)) {
+        even_op *op = op_of(ended.next);
+        even__queue_remove(&op->handle);
+        even__op_done(op, op->result);
+    }
+    return true;
+}
+
+/* ---- the seam ---- */
+
+static int uring_open(even_loop *loop, const even_loop_options *options)
+{
+    (void)options;
+    struct uring *s = even__calloc(sizeof *s);
+    if (!s)
+        return -ENOMEM;
+    s->outer_fd = s->signal_fd = -1;
+    int rc = ring_make(s);
+    if (rc < 0) {
+        even__free(s);
+        return rc;
+    }
+    s->loop = loop;
+    even_handle *lists[] = { &s->waiting, &s->held, &s->submitted, &s->canceling, &s->ended,
+                             &s->arming, &s->armed, &s->disarming };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        even__queue_init(lists[i]);
+    loop->backend_state = s;
+    return 0;
+}
+
+static int uring_attach(even_loop *loop)
+{
+    struct uring *s = loop->backend_state;
+    int rc;
+    if (s->attached)
+        return s->owner == this_thread() ? 0 : -EVEN_ETHREAD;
+    if (s->owner && s->owner != this_thread())
+        ring_drop(s);
+    if (!s->made && (rc = ring_make(s)) < 0)
+        return rc;
+    if (!s->owner) {
+        rc = even__fault_syscall("io_uring_register(ENABLE_RINGS)");
+        if (rc == 0)
+            rc = io_uring_register((unsigned)s->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+        if (rc < 0)
+            return rc;
+        unsigned workers[2] = { WORKERS_BOUNDED, WORKERS_UNBOUNDED };
+        (void)io_uring_register_iowq_max_workers(&s->ring, workers);    /* a kindness to the machine, not a need */
+        s->owner = this_thread();
+    }
+    if ((rc = ring_signals(s)) < 0)
+        return rc;
+    s->attached = true;
+    s->enters = 0;
+    return 0;
+}
+
+/* Ask for the end of all that is in the kernel; what finds no room now is asked in another round. By one, because the
+ * kernel would look for them all (CANCEL_ANY) in quadratic time. */
+static void cancel_all(struct uring *s)
+{
+    even_handle *ops[] = { &s->submitted, &s->canceling }, *records[] = { &s->armed, &s->disarming };
+    struct io_uring_sqe *sqe;
+    for (size_t i = 0; i < 2; i++)
+        for (even_handle *h = ops[i]->next; h != ops[i]; h = h->next)
+            if (op_of(h)->state != EVEN__OP_PENDING && (sqe = next_entry(s)))
+                prepare_cancel(sqe, (uint64_t)(uintptr_t)op_of(h), 0);
+    for (size_t i = 0; i < 2; i++)
+        for (even_handle *h = records[i]->next; h != records[i]; h = h->next)
+            if (record_of(h)->in_kernel && (sqe = next_entry(s)))
+                prepare_cancel(sqe, (uint64_t)(uintptr_t)record_of(h) | FOR_RECORD, 0);
+}
+
+static void uring_detach(even_loop *loop)
+{
+    struct uring *s = loop->backend_state;
+    if (!s->attached)
+        return;
+    s->detaching = true;
+    bool ask = true;
+    for (int failures = 0; s->pending > 0;) {   /* ends, for all ends that was asked to */
+        if (ask)
+            cancel_all(s);
+        unsigned before = s->pending, wanted = before < CQ_ENTRIES ? before : CQ_ENTRIES;
+        if (enter(s, wanted, CANCEL_AGAIN_NS, IORING_ENTER_GETEVENTS) < 0)
+            even__check(++failures < FAILURES_MAX);     /* the kernel has buffers of ours: there is no way back */
+        unsigned left = io_uring_cq_ready(&s->ring);
+        reap(s);
+        ask = !left;    /* the kernel may have been about to try one again just as we asked */
+    }
+    s->detaching = false;
+    even__queue_splice(&s->submitted, &s->waiting);     /* the older ones first */
+    even__queue_splice(&s->waiting, &s->submitted);
+    if (s->registered && io_uring_unregister_ring_fd(&s->ring) == 1)
+        s->registered = false;
+    s->attached = false;
+}
+
+static void uring_close(even_loop *loop)
+{
+    struct uring *s = loop->backend_state;
+    bool ours = loop->pid == getpid();      /* not so in the child of a fork: what is there, the parent has as well */
+    if (ours && s->attached && s->owner == this_thread())
+        uring_detach(loop);
+    else if (ours && s->made)
+        reap(s);    /* its thread is gone, and with it all that was in the kernel: but an accepted descriptor counts */
+    ring_drop(s);
+
+    even_handle *lists[] = { &s->submitted, &s->canceling, &s->waiting, &s->held };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        for (even_handle *h = lists[i]->next; h != lists[i]; h = h->next)
+            op_of(h)->result = -ECANCELED;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        even__queue_splice(&s->ended, lists[i]);
+    if (loop->wake.state != EVEN__OP_IDLE)
+        even__op_done(&loop->wake, -ECANCELED);
+    while (end_all(s) || !even__queue_is_empty(&s->waiting)) {  /* ends, unless ends start operations for ever */
+        for (even_handle *h = s->waiting.next; h != &s->waiting; h = h->next)
+            op_of(h)->result = -ECANCELED;
+        even__queue_splice(&s->ended, &s->waiting);
+    }
+    even_handle *records[] = { &s->arming, &s->armed, &s->disarming };
+    for (size_t i = 0; i < sizeof records / sizeof *records; i++)
+        while (!even__queue_is_empty(records[i])) {
+            struct record *r = record_of(records[i]->next);
+            even__queue_remove(&r->link);
+            even__free(r);
+        }
+    if (s->outer_fd >= 0) {
+        close(s->outer_fd);
+        close(s->signal_fd);
+    }
+    even__free(s->ports);
+    even__free(s);
+    loop->backend_state = NULL;
+}
+
+static int64_t uring_now(even_loop *loop)
+{
+    (void)loop;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void uring_start(even_loop *loop, even_op *op)
+{
+    struct uring *s = loop->backend_state;
+    if (even__unlikely(op == &loop->wake))
+        return;     /* fill() arms its poll, unless that still stands */
+    if (op->kind == EVEN_OP_CONNECT)
+        op->events = CONNECT_FIRST;
+    even__queue_append(&s->waiting, &op->handle);
+}
+
+static void uring_cancel(even_loop *loop, even_op *op)
+{
+    struct uring *s = loop->backend_state;
+    op->result = -ECANCELED;
+    move(op->state == SUBMITTED ? &s->canceling : &s->ended, &op->handle);
+    op->state = EVEN__OP_CANCELING;
+}
+
+static int uring_fd(even_loop *loop)
+{
+    struct uring *s = loop->backend_state;
+    if (s->outer_fd >= 0)
+        return s->outer_fd;
+    struct epoll_event e = { .events = EPOLLIN | EPOLLET };
+    int signal_fd = -1, rc, outer = (int)even__sys(epoll_create1(EPOLL_CLOEXEC));
+    if (outer < 0)
+        return outer;
+    rc = signal_fd = (int)even__sys(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    if (rc >= 0)
+        rc = (int)even__sys(epoll_ctl(outer, EPOLL_CTL_ADD, signal_fd, &e));
+    if (rc >= 0)
+        rc = (int)even__sys(epoll_ctl(outer, EPOLL_CTL_ADD, loop->wake_fd, &e));
+    if (rc >= 0) {
+        s->outer_fd = outer;
+        s->signal_fd = signal_fd;
+        rc = ring_signals(s);
+    }
+    if (rc < 0) {
+        s->outer_fd = s->signal_fd = -1;
+        close(outer);
+        if (signal_fd >= 0)
+            close(signal_fd);
+        return rc;
+    }
+    return outer;
+}
+
+static int uring_poll(even_loop *loop, int64_t timeout)
+{
+    struct uring *s = loop->backend_state;
+    bool all = fill(s);
+    s->waited = false;
+    if (end_all(s) || !all || io_uring_cq_ready(&s->ring))
+        timeout = 0;
+#ifdef EVEN_HAVE_VALGRIND
+    /* It lets no other thread run during this system call. */
+    if (even__unlikely(timeout != 0 && RUNNING_ON_VALGRIND)) {
+        int rc = uring_fd(loop);
+        if (rc < 0)
+            return rc;
+        if (io_uring_sq_ready(&s->ring) && (rc = enter(s, 0, 0, 0)) < 0)
+            return rc;
+        struct timespec t = { timeout / 1000000000, timeout % 1000000000 };
+        if (!io_uring_cq_ready(&s->ring) && !kernel_flags(s))
+            (void)ppoll(&(struct pollfd){ s->outer_fd, POLLIN, 0 }, 1, timeout < 0 ? NULL : &t, NULL);
+        timeout = 0;
+    }
+#endif
+    if (timeout != 0 || io_uring_sq_ready(&s->ring) || kernel_flags(s)) {
+        int rc = enter(s, timeout != 0, timeout, IORING_ENTER_GETEVENTS);
+        if (rc < 0)
+            return rc;
+        if (even__unlikely(s->enters == REGISTER_AFTER) && !s->registered)
+            s->registered = even__fault_syscall("io_uring_register(RING_FDS)") == 0 &&
+                            io_uring_register_ring_fd(&s->ring) == 1;
+    }
+    if (even__unlikely(s->outer_fd >= 0) && timeout == 0) {
+        /* Between the call above and the look below: what was signalled before is seen below, or by peek(). */
+        struct epoll_event seen[2];
+        (void)epoll_wait(s->outer_fd, seen, 2, 0);
+    }
+    reap(s);
+    return 0;
+}
+
+static bool uring_peek(even_loop *loop)
+{
+    struct uring *s = loop->backend_state;
+    if (!s->made)
+        return false;   /* another thread's ring was dropped, and none could be made */
+    if (io_uring_cq_ready(&s->ring) || kernel_flags(s) || !even__queue_is_empty(&s->ended))
+        return true;
+    if (even__queue_is_empty(&s->waiting) && even__queue_is_empty(&s->canceling) && even__queue_is_empty(&s->arming) &&
+        even__queue_is_empty(&s->disarming) && !io_uring_sq_ready(&s->ring))
+        return false;
+    bool waited = s->waited;
+    s->waited = true;
+    return waited;
+}
+
+static void uring_submit(even_loop *loop)
+{
+    struct uring *s = loop->backend_state;
+    fill(s);
+    if (io_uring_sq_ready(&s->ring))
+        (void)enter(s, 0, 0, 0);    /* what fails is tried again by the next poll(), which tells it */
+}
+
+/* What epoll says to the descriptor, so that both backends refuse the same. */
+static int may_be_watched(int fd)
+{
+    struct stat st;
+    int rc = (int)even__sys(fstat(fd, &st));
+    if (rc < 0)
+        return rc;
+    if (S_ISSOCK(st.st_mode) || S_ISFIFO(st.st_mode))
+        return 0;
+    if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode))
+        return -EPERM;
+    /* Devices, eventfd and its like: only epoll itself knows. */
+    int epoll = (int)even__sys(epoll_create1(EPOLL_CLOEXEC));
+    if (epoll < 0)
+        return epoll;
+    struct epoll_event e = { .events = EPOLLIN };
+    rc = (int)even__sys(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e));
+    close(epoll);
+    return rc;
+}
+
+static int uring_watch(even_loop *loop, even_watch *w)
+{
+    struct uring *s = loop->backend_state;
+    if ((unsigned)w->fd >= PORTS_MAX)
+        return -EBADF;
+    int rc = may_be_watched(w->fd);
+    if (rc < 0)
+        return rc;
+    struct port *p = port_of(s, w->fd);
+    if (!p)
+        return -ENOMEM;
+    bool in = w->events & POLLIN, out = w->events & POLLOUT;
+    if ((in && p->in) || (out && p->out))
+        return -EEXIST;
+    struct record *r = even__calloc(sizeof *r);
+    if (!r)
+        return -ENOMEM;
+    r->watch = w;
+    if (in)
+        p->in = r;
+    if (out)
+        p->out = r;
+    w->backend = r;
+    even__queue_append(&s->arming, &r->link);
+    return 0;
+}
+
+static void uring_unwatch(even_loop *loop, even_watch *w)
+{
+    struct uring *s = loop->backend_state;
+    struct record *r = w->backend;
+    struct port *p = &s->ports[w->fd];
+    if (p->in == r)
+        p->in = NULL;
+    if (p->out == r)
+        p->out = NULL;
+    w->backend = NULL;
+    if (r->in_kernel) {
+        r->watch = NULL;
+        move(&s->disarming, &r->link);
+    } else {
+        even__queue_remove(&r->link);
+        even__free(r);
+    }
+}
+
+const struct even__backend even__uring = {
+    .name = "uring",
+    .open = uring_open,
+    .close = uring_close,
+    .attach = uring_attach,
+    .detach = uring_detach,
+    .now = uring_now,
+    .start = uring_start,
+    .cancel = uring_cancel,
+    .watch = uring_watch,
+    .unwatch = uring_unwatch,
+    .poll = uring_poll,
+    .peek = uring_peek,
+    .fd = uring_fd,
+    .submit = uring_submit,
+    .net = &even__net_kernel,
+};
