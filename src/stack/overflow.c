@@ -1,0 +1,78 @@
+/* Says which task overflowed which stack, before the program dies of it. */
+#include "stack.h"
+#include "../base/sys.h"
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const struct even__stack *(*describe)(const char **name);
+
+/* Async-signal-safe. */
+static char *append(char *at, const char *end, const char *text)
+{
+    while (*text && at < end)
+        *at++ = *text++;
+    return at;
+}
+
+static char *append_number(char *at, const char *end, size_t n)
+{
+    char digits[24], *d = digits + sizeof digits;
+    *--d = 0;
+    do
+        *--d = (char)('0' + n % 10);
+    while (n /= 10);
+    return append(at, end, d);
+}
+
+static void on_fault(int signal_number, siginfo_t *info, void *context)
+{
+    const char *name = NULL;
+    const struct even__stack *s = describe(&name);
+    char *address = info->si_addr;
+    (void)context;
+    if (s && info->si_code > 0 && address >= s->low - EVEN__GUARD && address < s->low) {
+        char text[256], *end = text + sizeof text, *at = append(text, end, "evenloop: task '");
+        at = append(at, end, name);
+        at = append(at, end, "' overflowed its stack of ");
+        at = append_number(at, end, s->size / 1024);
+        at = append(at, end, " KiB: make it with create_task(..., .stack_size = ...)\n");
+        (void)!write(STDERR_FILENO, text, (size_t)(at - text));
+    }
+    /* As without us: the instruction faults again, or what was raised is raised again. */
+    struct sigaction standard = { .sa_handler = SIG_DFL };
+    sigaction(signal_number, &standard, NULL);
+    if (info->si_code <= 0)
+        raise(signal_number);
+}
+
+void even__overflow_watch(const struct even__stack *(*f)(const char **))
+{
+    static __thread bool done;
+    struct sigaction current;
+    stack_t alternate;
+
+    if (done)
+        return;
+    done = true;
+    describe = f;
+    /* The handler must not run on the stack that overflowed. The thread keeps this small mapping until it ends. */
+    if (sigaltstack(NULL, &alternate) == 0 && (alternate.ss_flags & SS_DISABLE)) {
+        size_t size = 64 * 1024;
+        void *p = even__sys_map(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        if (!p)
+            return;
+        alternate = (stack_t){ .ss_sp = p, .ss_size = size };
+        if (sigaltstack(&alternate, NULL) < 0) {
+            munmap(p, size);
+            return;
+        }
+    }
+    if (sigaction(SIGSEGV, NULL, &current) == 0 && !(current.sa_flags & SA_SIGINFO) && current.sa_handler == SIG_DFL) {
+        struct sigaction ours = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+        sigemptyset(&ours.sa_mask);
+        sigaction(SIGSEGV, &ours, NULL);
+    }
+}

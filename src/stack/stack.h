@@ -1,0 +1,71 @@
+/* Stacks for tasks: a pool of a few size classes, guarded, reused last in first out while they are hot.
+ *
+ *     low                                                                high
+ *     | guard, 64 KiB | usable ......................... | struct even__stack |
+ *
+ * The descriptor lives in the stack's first page: that page is touched anyway. */
+#ifndef EVEN__STACK_H
+#define EVEN__STACK_H
+
+#include "../base/base.h"
+#include "switch.h"
+
+enum { EVEN__STACK_DEFAULT = 64 * 1024, EVEN__GUARD = 64 * 1024 };
+
+struct even__stack {
+    struct even__context context;   /* where it is to go on */
+    struct even__stack *next;       /* in the pool's list of idle ones */
+    char *low;                      /* the lowest usable byte: the guard ends here */
+    uint32_t size;                  /* usable bytes, the descriptor included */
+    uint32_t class;
+    void *fiber;                    /* ThreadSanitizer's, or AddressSanitizer's fake stack */
+};
+
+/* A stack of at least `size` bytes (0: the default), from this thread's pool; NULL and *error (-ENOMEM, -EINVAL for more than
+ * the largest class). At the limit of mappings a report says so. */
+struct even__stack *even__stack_get(size_t size, int *error);
+/* Back to the pool of this thread. */
+void even__stack_put(struct even__stack *stack);
+
+/* Give the pages of idle stacks back, all but the `keep` hottest of each class. (Those that nobody wanted for a while are given
+ * back without being asked.) */
+void even__stacks_trim(unsigned keep);
+
+/* Bytes that were ever used of it since it was mapped or trimmed. */
+size_t even__stack_high_water(const struct even__stack *stack);
+
+/* To be entered from its beginning: even__stack_main(). */
+static inline void even__stack_reset(struct even__stack *s)
+{
+    s->context = (struct even__context){ (void *)((uintptr_t)s & ~(uintptr_t)15), NULL,
+                                         (void *)(uintptr_t)even__stack_entry };
+}
+
+/* ---- switching, with the sanitizers told ---- */
+
+/* The thread's own context: the loop's. */
+struct even__root {
+    struct even__context context;
+    void *fiber;
+    const void *bottom;
+    size_t size;
+};
+
+/* From the loop onto a stack, until it leaves. */
+void even__stack_enter(struct even__root *root, struct even__stack *stack);
+/* From the stack to the loop, until it is entered again. */
+void even__stack_leave(struct even__root *root, struct even__stack *stack);
+/* The same for the last time. */
+void even__stack_exit(struct even__root *root, struct even__stack *stack) __attribute__((noreturn));
+/* The first thing on a new stack. */
+void even__stack_begin(struct even__root *root);
+/* What runs on a new stack: the layer above defines it. It never returns. */
+void even__stack_main(void) __attribute__((noreturn));
+
+/* ---- overflow ---- */
+
+/* Install the handler for this thread, where SIGSEGV has none: says which task overflowed which stack, then dies as before.
+ * `describe` gives the running task's stack and name, or NULL; it is called from the handler. */
+void even__overflow_watch(const struct even__stack *(*describe)(const char **name));
+
+#endif
