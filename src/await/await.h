@@ -1,0 +1,113 @@
+/* The inside of awaitables and tasks. Knows the loop and the stacks; no socket. */
+#ifndef EVEN__AWAIT_H
+#define EVEN__AWAIT_H
+
+#include "../base/heap.h"
+#include "../loop/loop.h"
+#include "../stack/stack.h"
+#include "../trace/trace.h"
+#include <evenloop/await.h>
+
+/* A task: what makes an awaitable run by itself. Lives as long as the awaitable does. */
+struct even__task {
+    even_handle wake;               /* its next step; or "wake me up", among the waiters of what it waits for */
+    even_awaitable *object;         /* what it runs; the task's identity */
+    even_awaitable *waits_for;
+    even_awaitable *innermost;      /* the coroutine that runs: the head of the chain of inline awaits */
+    struct even__stack *stack;      /* from its first step to its end; NULL for an operation that was made a task */
+    even_loop *loop;
+    even_handle all;                /* in the loop's list of tasks */
+    char *name;                     /* NULL: "Task-<id>" is made when somebody asks */
+    const void *canceled_at;        /* the await that got the cancellation, until uncancel */
+    uint32_t id;
+    uint32_t stack_size;
+    int32_t last_status;
+    uint32_t cancelling;
+    uint16_t shutdown_awaits;
+    bool started;
+    bool over;
+    bool must_cancel;               /* to be delivered at the next await that suspends */
+    bool cancel_sent;               /* on its way, through what it waits for */
+    bool own_rounding;              /* keeps its own floating-point environment */
+    bool in_walk;                   /* of a cancellation through a chain of tasks */
+    bool adrift;                    /* was given up by a shutdown: never stepped again */
+};
+
+/* 100,000 sleeping tasks are to cost 4.7 KB each: a page of stack, its share of the page tables, and this. */
+_Static_assert(sizeof(struct even__task) <= 144, "a task's record");
+
+/* What the await layer keeps for a loop: made with its first task. */
+struct even__tasks {
+    even_handle all;                /* those that are not done, oldest first */
+    uint32_t last_id;
+    pthread_t thread;               /* the one that may step them */
+    bool shutting_down;
+};
+
+struct even__thread {
+    struct even__task *task;        /* that runs now */
+    struct even__root root;         /* the loop's own context */
+    int32_t last_status;            /* of an await or a run outside of tasks */
+};
+extern __thread struct even__thread even__thread __attribute__((tls_model("initial-exec")));
+
+/* ---- awaitables ---- */
+
+/* x ends: its status, its result if it failed, its waiters onto the ready queue. Runs nothing. */
+void even__complete(even_awaitable *x, int status);
+/* The result of a failure: zero, or the status where the type carries one. */
+void even__set_failure(even_awaitable *x, int status);
+/* Its result alone: for an await that failed by itself. */
+void even__set_failed_result(even_awaitable *x, int status);
+void even__add_waiter(even_awaitable *x, even_handle *h);
+void even__remove_waiter(even_awaitable *x, even_handle *h);
+/* Ready to be waited for by many: coroutines and operations become tasks, the rest is left as it is. */
+void even__ensure_future(even_awaitable *x, const void *site);
+/* How reports call it: "coroutine 'f'", "task 'Task-1' (f)"; into `out`. */
+const char *even__describe(const even_awaitable *x, char *out, size_t size);
+enum { EVEN__DESCRIPTION_MAX = 200 };
+/* Give a template back without "never awaited". */
+void even__drop_silently(even_awaitable *x);
+
+static inline bool even__is_coroutine(const even_awaitable *x) { return x->kind->enter != NULL; }
+static inline bool even__is_task(const even_awaitable *x) { return x->flags & EVEN__TASK; }
+/* Many may wait for it. */
+static inline bool even__is_shared(const even_awaitable *x) { return x->kind->borrows || even__is_task(x); }
+
+/* ---- tasks ---- */
+
+/* A body returned a negative number, or called even_fail(). */
+void even__body_failed(even_awaitable *x, long value);
+
+struct even__tasks *even__tasks_of(even_loop *loop);    /* NULL without memory */
+void even__task_suspend(struct even__task *t);          /* gives control to the loop; back when stepped */
+/* The end of a task that has no stack: its operation is done. */
+void even__task_ended(struct even__task *t);
+void even__task_free(struct even__task *t);
+bool even__task_cancel(struct even__task *t);
+const char *even__task_name(struct even__task *t);
+/* Cancel and await all that still runs. 0, or -EVEN_ESTUCK after it has named who would not end. */
+int even__tasks_shut_down(even_loop *loop);
+
+/* A coroutine's body has returned: what its result says. */
+static inline void even__body_over(even_awaitable *x)
+{
+    unsigned class = x->kind->result_class;
+    long value = 0;
+    if (class == EVEN_RESULT_INT)
+        value = *(int *)(void *)(x + 1);
+    else if (class == EVEN_RESULT_LONG)
+        value = *(long *)(void *)(x + 1);
+    else if (class == EVEN_RESULT_VOID)
+        *(int *)(void *)(x + 1) = 0;
+    if (even__unlikely(value < 0 || (x->flags & EVEN__FAILED)))
+        even__body_failed(x, value);
+}
+
+static inline struct even__task *even__current(void) { return even__thread.task; }
+static inline const even_awaitable *even__current_object(void)
+{
+    return even__thread.task ? even__thread.task->object : NULL;
+}
+
+#endif

@@ -1,0 +1,466 @@
+/* Awaitables: making, referring to, awaiting and completing them. */
+#include "await.h"
+#include "../base/sys.h"
+#include <stdio.h>
+#include <string.h>
+
+__thread struct even__thread even__thread;
+
+static inline void *result_of(even_awaitable *x)
+{
+    return x + 1;
+}
+
+void *even__result_of(even_awaitable *x)
+{
+    return result_of(x);
+}
+
+/* ---- making ---- */
+
+static inline void init(even_awaitable *x, const even_kind *kind, const void *site, uint8_t state)
+{
+    x->kind = kind;
+    x->waiters = NULL;
+    x->by.site = site;
+    x->refs = 1;
+    x->status = 0;
+    x->state = state;
+    x->flags = 0;
+}
+
+even_awaitable *even__coroutine_new(const even_kind *kind, const void *site)
+{
+    even_awaitable *x = even__heap_alloc(kind->size);
+    if (even__likely(x))
+        init(x, kind, site, EVEN_INERT);
+    return x;
+}
+
+even_awaitable *even_awaitable_new(const even_kind *kind)
+{
+    even_awaitable *x = even__heap_alloc(kind->size);
+    if (even__unlikely(!x))
+        return NULL;
+    init(x, kind, __builtin_return_address(0), kind->borrows ? EVEN_ACTIVE : EVEN_INERT);
+    memset(result_of(x), 0, kind->size - sizeof *x);
+    return x;
+}
+
+even_awaitable *even__clone(const even_awaitable *from, const void *placeholder, void *argument)
+{
+    const even_kind *kind = from->kind;
+    even_awaitable *x = even__coroutine_new(kind, from->by.site);
+    if (!x)
+        return NULL;
+    memcpy((char *)x + kind->argument_offset, (const char *)from + kind->argument_offset, kind->argument_size);
+    /* The placeholder's address is unique, so that a word equal to it is the placeholder. */
+    for (size_t at = kind->argument_offset; at + sizeof(void *) <= kind->argument_offset + kind->argument_size;
+         at += sizeof(void *)) {
+        void *word;
+        memcpy(&word, (char *)x + at, sizeof word);
+        if (word == placeholder)
+            memcpy((char *)x + at, &argument, sizeof argument);
+    }
+    return x;
+}
+
+/* ---- references ---- */
+
+const char *even__describe(const even_awaitable *x, char *out, size_t size)
+{
+    if (even__is_task(x) && x->state != EVEN_SPENT)
+        snprintf(out, size, "task '%s' (%s)", even__task_name(x->by.task), x->kind->name);
+    else
+        snprintf(out, size, "%s '%s'", even__is_coroutine(x) ? "coroutine" : "awaitable", x->kind->name);
+    return out;
+}
+
+static even__noinline void report_never_awaited(even_awaitable *x)
+{
+    char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
+    even__report("%s was never awaited; it was made at %s", even__describe(x, name, sizeof name),
+                 even__site_name(x->by.site, site, sizeof site));
+}
+
+static even__noinline void report_never_fetched(even_awaitable *x)
+{
+    char name[EVEN__DESCRIPTION_MAX];
+    even__report("%s failed with %s (%s), and nobody fetched its failure", even__describe(x, name, sizeof name),
+                 even_errname(x->status), even_strerror(x->status));
+}
+
+static void release(even_awaitable *x)
+{
+    if (x->kind->drop)
+        x->kind->drop(x);
+    if (even__is_task(x))
+        even__task_free(x->by.task);
+    x->state = EVEN_SPENT;
+    even__heap_free(x);
+}
+
+static even__noinline void last_unref(even_awaitable *x)
+{
+    if (x->state == EVEN_INERT)
+        report_never_awaited(x);
+    else if (x->state == EVEN_DONE && x->status < 0 && x->status != -ECANCELED && !(x->flags & EVEN__FETCHED) &&
+             even__is_shared(x))
+        report_never_fetched(x);
+    release(x);
+}
+
+void even_unref(even_awaitable *x)
+{
+    if (even__likely(x->refs == 1 && x->state == EVEN_DONE && !x->kind->drop && !x->kind->borrows &&
+                     !(x->flags & (EVEN__TASK | EVEN__STATIC)))) {
+        x->state = EVEN_SPENT;
+        even__heap_free(x);
+        return;
+    }
+    if ((x->flags & EVEN__STATIC) || x->state == EVEN_SPENT)
+        return;
+    even__check(x->refs > 0);
+    if (--x->refs == 0)
+        last_unref(x);
+}
+
+void even_ref_any(even_awaitable *x)
+{
+    if (!(x->flags & EVEN__STATIC))
+        x->refs++;
+}
+
+void even_detach_any(even_awaitable *x)
+{
+    even_unref(x);
+}
+
+void even__drop_silently(even_awaitable *x)
+{
+    if (!(x->flags & EVEN__STATIC) && x->state != EVEN_SPENT && --x->refs == 0)
+        release(x);
+}
+
+/* ---- the end of an awaitable ---- */
+
+void even__set_failed_result(even_awaitable *x, int status)
+{
+    void *result = result_of(x);
+    memset(result, 0, x->kind->result_size);
+    if (x->kind->result_class == EVEN_RESULT_INT || x->kind->result_class == EVEN_RESULT_VOID)
+        *(int *)result = status;
+    else if (x->kind->result_class == EVEN_RESULT_LONG)
+        *(long *)result = status;
+}
+
+void even__set_failure(even_awaitable *x, int status)
+{
+    even__set_failed_result(x, status);
+    x->status = (int16_t)status;
+}
+
+void even__body_failed(even_awaitable *x, long value)
+{
+    if (x->flags & EVEN__FAILED)
+        even__set_failure(x, x->status);
+    else if (value >= -4095 && !(x->flags & EVEN__VALUE))
+        x->status = (int16_t)value;
+}
+
+static even_loop *loop_of(even_awaitable *x)
+{
+    return even__is_task(x) ? x->by.task->loop : even__loop_running;
+}
+
+void even__complete(even_awaitable *x, int status)
+{
+    even__check_slow(x->state == EVEN_ACTIVE);
+    x->state = EVEN_DONE;
+    if (even__unlikely(status < 0))
+        even__set_failure(x, status);
+    even__trace(DONE, .loop = loop_of(x), .task = even__current_object(), .object = x, .status = x->status);
+    even_handle *first = x->waiters;
+    if (first) {
+        /* The whole ring goes to the end of the ready queue: woken in the order in which they came to wait. */
+        even_loop *loop = loop_of(x);
+        even_handle *last = first->prev, *head = &loop->ready;
+        if (even__unlikely(even__trace_on))
+            even__trace_woken(loop, x, first);
+        x->waiters = NULL;
+        first->prev = head->prev;
+        head->prev->next = first;
+        last->next = head;
+        head->prev = last;
+    }
+    if (even__unlikely(even__is_task(x)) && !x->by.task->stack)
+        even__task_ended(x->by.task);
+}
+
+int even_complete(even_awaitable *x, int status)
+{
+    int rc = even_future_check(x);
+    if (rc < 0)
+        return rc;
+    if (status > 0 || status < -4095)
+        return -EINVAL;
+    even__complete(x, status);
+    return 0;
+}
+
+int even_future_check(const even_awaitable *x)
+{
+    char name[EVEN__DESCRIPTION_MAX];
+    if (x->state == EVEN_ACTIVE && !even__is_coroutine(x) && (x->waiters == NULL || loop_of((even_awaitable *)(uintptr_t)x)))
+        return 0;
+    even__report("%s cannot be completed: %s", even__describe(x, name, sizeof name),
+                 even__is_coroutine(x) ? "its body does that"
+                 : x->state == EVEN_ACTIVE ? "no loop is running in this thread"
+                 : x->state == EVEN_DONE ? "it is done already"
+                 : x->state == EVEN_SPENT ? "it is spent"
+                                          : "nobody has begun to await it");
+    return x->state == EVEN_ACTIVE && !even__is_coroutine(x) ? -EVEN_ENOLOOP : x->state == EVEN_SPENT ? -EVEN_ESPENT : -EVEN_ESTATE;
+}
+
+bool even_is_done(const even_awaitable *x)
+{
+    return x->state == EVEN_DONE;
+}
+
+int even_status_of(const even_awaitable *x)
+{
+    if (x->state == EVEN_SPENT)
+        return -EVEN_ESPENT;
+    if (x->state != EVEN_DONE)
+        return -EINPROGRESS;
+    if (!(x->flags & EVEN__STATIC))
+        ((even_awaitable *)(uintptr_t)x)->flags |= EVEN__FETCHED;
+    return x->status;
+}
+
+/* ---- waiters ---- */
+
+void even__add_waiter(even_awaitable *x, even_handle *h)
+{
+    if (x->state == EVEN_DONE) {
+        even__call_soon(loop_of(x), h);
+        return;
+    }
+    even_handle *first = x->waiters;
+    if (!first) {
+        x->waiters = h->next = h->prev = h;
+        return;
+    }
+    h->next = first;
+    h->prev = first->prev;
+    first->prev->next = h;
+    first->prev = h;
+}
+
+void even__remove_waiter(even_awaitable *x, even_handle *h)
+{
+    if (!h->next)
+        return;
+    if (x->waiters == h)
+        x->waiters = h->next == h ? NULL : h->next;
+    even__queue_remove(h);
+}
+
+int even_add_done_callback_any(even_awaitable *x, even_handle *h)
+{
+    if (!even__loop_running)
+        return -EVEN_ENOLOOP;
+    /* A coroutine that is no task ends as a call does: nobody would be told. */
+    if (h->next || (x->state != EVEN_DONE && even__is_coroutine(x) && !even__is_task(x)))
+        return -EVEN_ESTATE;
+    even__add_waiter(x, h);
+    return 0;
+}
+
+void even_remove_done_callback_any(even_awaitable *x, even_handle *h)
+{
+    even__remove_waiter(x, h);
+}
+
+/* ---- awaiting ---- */
+
+static int misuse(struct even__task *t, even_awaitable *x, int code, const void *site)
+{
+    char name[EVEN__DESCRIPTION_MAX], where[EVEN__SITE_MAX];
+    even__report("%s: %s; at %s", even__describe(x, name, sizeof name), even_strerror(code),
+                 even__site_name(site, where, sizeof where));
+    if (t)
+        t->last_status = -code;
+    else
+        even__thread.last_status = -code;
+    return -code;
+}
+
+/* An object that must not be awaited here. The caller will drop its reference: what may not be dropped gets one more. */
+static int refuse(struct even__task *t, even_awaitable *x, const void *site)
+{
+    if (x->state == EVEN_SPENT) {
+        ASAN_UNPOISON_MEMORY_REGION(result_of(x), x->kind->result_size);
+        even__set_failed_result(x, -EVEN_ESPENT);
+        return misuse(t, x, EVEN_ESPENT, site);
+    }
+    if (!t) {
+        if (x->state == EVEN_INERT) {
+            x->state = EVEN_DONE;
+            even__set_failure(x, -EVEN_ENOTASK);
+            x->flags |= EVEN__FETCHED;
+        } else if (x->state == EVEN_ACTIVE) {
+            even__set_failed_result(x, -EVEN_ENOTASK);
+        }
+        return misuse(t, x, EVEN_ENOTASK, site);
+    }
+    /* It is active: its own result comes when it ends, over this one. */
+    even__set_failed_result(x, x == t->object ? -EVEN_ESELF : -EVEN_EAWAITED);
+    if (x == t->object)
+        return misuse(t, x, EVEN_ESELF, site);
+    even_ref_any(x);
+    return misuse(t, x, EVEN_EAWAITED, site);
+}
+
+static inline int fetch(struct even__task *t, even_awaitable *x)
+{
+    if (even__unlikely(x->status < 0) && !(x->flags & EVEN__STATIC))
+        x->flags |= EVEN__FETCHED;
+    return t->last_status = x->status;
+}
+
+static even__noinline void note_delivery(struct even__task *t, const void *site)
+{
+    t->canceled_at = site;
+    t->must_cancel = false;     /* several requests are one delivery */
+    even__trace(CANCELED, .loop = t->loop, .task = t->object, .site = site);
+}
+
+/* While the loop shuts down, each await is asked to end; a task that goes on for a hundred of them is given up. */
+static even__noinline void renew_cancellation(struct even__task *t, even_awaitable *x)
+{
+    if (++t->shutdown_awaits > 100) {
+        t->adrift = true;
+        x->flags |= EVEN__OLD;      /* what it was about to await is no news */
+        even__task_suspend(t);      /* for ever */
+    }
+    t->must_cancel = true;
+}
+
+static int suspend_until_done(struct even__task *t, even_awaitable *x, const void *site)
+{
+    even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
+    even__add_waiter(x, &t->wake);
+    t->waits_for = x;
+    if (even__unlikely(t->must_cancel) && even_cancel_any(x)) {
+        t->must_cancel = false;
+        t->cancel_sent = true;
+    }
+    even__task_suspend(t);
+    t->waits_for = NULL;
+    if (even__unlikely(t->cancel_sent)) {
+        t->cancel_sent = false;
+        if (x->state != EVEN_DONE) {
+            even__set_failed_result(x, -ECANCELED);
+            note_delivery(t, site);
+            return t->last_status = -ECANCELED;
+        }
+        if (x->status == -ECANCELED)
+            note_delivery(t, site);
+        else if (!even__is_shared(x))
+            t->must_cancel = true;  /* the operation had succeeded: its result first, the request at the next await */
+    }
+    return fetch(t, x);
+}
+
+static even__noinline int await_general(struct even__task *t, even_awaitable *x, const void *site)
+{
+    if (even__unlikely(x->state == EVEN_DONE && t)) {
+        even__trace(FETCHED, .loop = t->loop, .task = t->object, .object = x, .site = site);
+        return fetch(t, x);
+    }
+    if (even__unlikely(!t || x->state == EVEN_SPENT || x == t->object ||
+                       (x->state == EVEN_ACTIVE && !even__is_shared(x))))
+        return refuse(t, x, site);
+    if (even__unlikely(((struct even__tasks *)t->loop->tasks)->shutting_down))
+        renew_cancellation(t, x);
+    if (x->state == EVEN_INERT) {
+        if (even__unlikely(t->must_cancel) && x->kind->cancel) {
+            t->must_cancel = false;     /* not even begun */
+            x->state = EVEN_DONE;
+            even__set_failure(x, -ECANCELED);
+            note_delivery(t, site);
+            return fetch(t, x);
+        }
+        x->state = EVEN_ACTIVE;
+        x->kind->start(x);
+        if (x->state == EVEN_DONE) {
+            if (!x->kind->yields)
+                return fetch(t, x);
+            even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
+            even__call_soon(t->loop, &t->wake);
+            t->waits_for = x;
+            even__task_suspend(t);
+            t->waits_for = NULL;
+            return fetch(t, x);
+        }
+    }
+    return suspend_until_done(t, x, site);
+}
+
+int even_await_any(even_awaitable *x)
+{
+    struct even__task *t = even__thread.task;
+
+    if (even__likely(t && x->state == EVEN_INERT && x->kind->enter)) {
+        /* A coroutine: its body runs here, on this stack, as a call. No task, no switch, no trip through the loop. */
+        x->state = EVEN_ACTIVE;
+        even__trace(INLINE, .loop = t->loop, .task = t->object, .object = x, .site = __builtin_return_address(0));
+        x->by.parent = t->innermost;
+        t->innermost = x;
+        x->kind->enter(x);
+        t->innermost = x->by.parent;
+        even__body_over(x);
+        x->state = EVEN_DONE;
+        even__trace(RETURNED, .loop = t->loop, .task = t->object, .object = x, .status = x->status);
+        return t->last_status = x->status;
+    }
+    return await_general(t, x, __builtin_return_address(0));
+}
+
+int even_status(void)
+{
+    return even__thread.task ? even__thread.task->last_status : even__thread.last_status;
+}
+
+void even__fail(int status)
+{
+    even_awaitable *x = even__thread.task ? even__thread.task->innermost : NULL;
+    if (!x)
+        return;
+    x->status = (int16_t)(status < 0 && status >= -4095 ? status : -EINVAL);
+    x->flags |= EVEN__FAILED;
+    even__set_failure(x, x->status);    /* the body returns what it finds there: a zero of its type */
+}
+
+void even__mark_value(void)
+{
+    if (even__thread.task && even__thread.task->innermost)
+        even__thread.task->innermost->flags |= EVEN__VALUE;
+}
+
+/* ---- cancelling ---- */
+
+bool even_cancel_any(even_awaitable *x)
+{
+    if (x->state == EVEN_DONE || x->state == EVEN_SPENT)
+        return false;
+    if (even__is_task(x))
+        return even__task_cancel(x->by.task);
+    if (x->state == EVEN_INERT) {
+        x->state = EVEN_DONE;
+        even__set_failure(x, -ECANCELED);
+        return true;
+    }
+    return x->kind->cancel && x->kind->cancel(x);
+}

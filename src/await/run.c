@@ -1,0 +1,227 @@
+/* even_run: a loop, its main task, and the end of all. Follows asyncio.run and asyncio.Runner. */
+#include "await.h"
+#include "../base/sys.h"
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- until done ---- */
+
+struct until {
+    even_handle done;
+    even_loop *loop;
+};
+
+static void stop(even_handle *h)
+{
+    even_loop_stop(even__container_of(h, struct until, done)->loop);
+}
+
+static int report_run(int status, even_awaitable *x)
+{
+    char name[EVEN__DESCRIPTION_MAX];
+    even__report("%s cannot be run here: %s", even__describe(x, name, sizeof name), even_strerror(status));
+    return status;
+}
+
+/* Runs until x is done, the loop is stopped or fails. The loop has been entered. */
+static int run_until_done(even_loop *loop, even_awaitable *x)
+{
+    struct until until = { EVEN_HANDLE(stop), loop };
+    int rc = 0;
+
+    even__ensure_future(x, NULL);
+    if (x->state != EVEN_DONE && !even__is_shared(x))
+        return -EVEN_EAWAITED;
+    even__add_waiter(x, &until.done);
+    do
+        rc = even__loop_pass(loop, true);
+    while (rc == 0 && !loop->stopping);
+    loop->stopping = false;
+    even__remove_waiter(x, &until.done);
+    return rc < 0 ? rc : x->state == EVEN_DONE ? 0 : -EVEN_ESTOPPED;
+}
+
+int even_run_until_complete_any(even_loop *loop, even_awaitable *x)
+{
+    int rc = even__loop_enter(loop);
+    if (rc < 0)
+        return report_run(rc, x);
+    rc = run_until_done(loop, x);
+    even__loop_leave(loop);
+    return rc;
+}
+
+/* ---- signals ---- */
+
+/* The run that SIGINT is for: one in the process, that of the main thread. */
+static struct interrupt {
+    even_handle handle;
+    even_loop *loop;
+    even_awaitable *main;
+    volatile sig_atomic_t count;
+    bool delivered;
+} interrupt;
+
+static void cancel_main(even_handle *h)
+{
+    (void)h;
+    if (interrupt.main)
+        interrupt.delivered = even_cancel_any(interrupt.main);
+}
+
+static void on_sigint(int number)
+{
+    if (interrupt.count++ == 0) {
+        even_call_soon_threadsafe(interrupt.loop, &interrupt.handle);
+        return;
+    }
+    struct sigaction standard = { .sa_handler = SIG_DFL };
+    sigaction(number, &standard, NULL);
+    raise(number);
+}
+
+/* SIGPIPE is ignored while any run in the process goes on. */
+static struct {
+    pthread_mutex_t lock;
+    unsigned runs;
+    bool taken;
+    struct sigaction old;
+} pipes = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void ignore_sigpipe(void)
+{
+    pthread_mutex_lock(&pipes.lock);
+    if (pipes.runs++ == 0 && sigaction(SIGPIPE, NULL, &pipes.old) == 0 && !(pipes.old.sa_flags & SA_SIGINFO) &&
+        pipes.old.sa_handler == SIG_DFL) {
+        struct sigaction ignore = { .sa_handler = SIG_IGN };
+        pipes.taken = sigaction(SIGPIPE, &ignore, NULL) == 0;
+    }
+    pthread_mutex_unlock(&pipes.lock);
+}
+
+static void give_sigpipe_back(void)
+{
+    pthread_mutex_lock(&pipes.lock);
+    if (--pipes.runs == 0 && pipes.taken) {
+        sigaction(SIGPIPE, &pipes.old, NULL);
+        pipes.taken = false;
+    }
+    pthread_mutex_unlock(&pipes.lock);
+}
+
+struct signals {
+    struct sigaction old_int;
+    bool took_int;
+};
+
+static void take_signals(struct signals *s, even_loop *loop, even_awaitable *x)
+{
+    s->took_int = false;
+    if (getpid() == gettid() && sigaction(SIGINT, NULL, &s->old_int) == 0 && !(s->old_int.sa_flags & SA_SIGINFO) &&
+        s->old_int.sa_handler == SIG_DFL) {
+        interrupt = (struct interrupt){ EVEN_HANDLE(cancel_main), loop, x, 0, false };
+        struct sigaction ours = { .sa_handler = on_sigint };
+        sigemptyset(&ours.sa_mask);
+        s->took_int = sigaction(SIGINT, &ours, NULL) == 0;
+    }
+    ignore_sigpipe();
+}
+
+static void give_signals_back(struct signals *s)
+{
+    if (s->took_int) {
+        sigaction(SIGINT, &s->old_int, NULL);
+        interrupt.main = NULL;
+    }
+    give_sigpipe_back();
+}
+
+static const struct even__stack *running_stack(const char **name)
+{
+    struct even__task *t = even__thread.task;
+    if (!t)
+        return NULL;
+    *name = t->name ? t->name : t->object->kind->name;
+    return t->stack;
+}
+
+/* ---- objects that a run leaves behind ---- */
+
+static void mark_old(void *cell, void *data)
+{
+    even_awaitable *x = cell;
+    (void)data;
+    if (x->state == EVEN_INERT)
+        x->flags |= EVEN__OLD;
+}
+
+static void sweep(void *cell, void *data)
+{
+    even_awaitable *x = cell;
+    (void)data;
+    if (x->state == EVEN_INERT && !(x->flags & EVEN__OLD)) {
+        x->refs = 1;
+        even_unref(x);          /* "never awaited" */
+    } else if (x->state == EVEN_INERT) {
+        x->flags &= (uint8_t)~EVEN__OLD;
+    }
+}
+
+/* ---- the whole ---- */
+
+/* The run failed: what the main coroutine returned, if anything, is not the answer. */
+static int fail_run(even_awaitable *x, int status)
+{
+    if (!(x->flags & EVEN__STATIC) && (x->state == EVEN_INERT || x->state == EVEN_DONE)) {
+        x->state = EVEN_DONE;
+        even__set_failure(x, status);
+        x->flags |= EVEN__FETCHED;
+    }
+    return even__thread.last_status = status;
+}
+
+int even_run_any(even_awaitable *x, const even_run_options *options, int abi)
+{
+    even_loop_options loop_options = { options ? options->backend : NULL, options ? options->seed : 0 };
+    struct signals signals;
+    even_loop *loop;
+
+    if (abi != EVEN_ABI)
+        return fail_run(x, report_run(-EVEN_EABI, x));
+    if (even__loop_running)
+        return fail_run(x, report_run(-EVEN_ERUNNING, x));
+    if (x->state == EVEN_SPENT || (x->state == EVEN_ACTIVE && !even__is_shared(x)))
+        return report_run(x->state == EVEN_SPENT ? -EVEN_ESPENT : -EVEN_EAWAITED, x);
+
+    int rc = even_loop_new(&loop, &loop_options);
+    if (rc < 0)
+        return fail_run(x, rc);
+    even__heap_each(mark_old, NULL);
+    if ((rc = even__loop_enter(loop)) < 0) {
+        even_loop_close(loop);
+        return fail_run(x, rc);
+    }
+    even__overflow_watch(running_stack);
+    take_signals(&signals, loop, x);
+    even__trace(RUN, .loop = loop, .object = x, .site = __builtin_return_address(0));
+
+    int run_status = run_until_done(loop, x);
+    int end_status = even__tasks_shut_down(loop);
+
+    even__trace(RUN_END, .loop = loop, .object = x, .status = x->status);
+    bool interrupted = signals.took_int && interrupt.delivered;
+    give_signals_back(&signals);
+    even__loop_leave(loop);
+    even__heap_each(sweep, NULL);
+    even_loop_close(loop);
+
+    if (run_status < 0 || end_status < 0)
+        return fail_run(x, run_status < 0 ? run_status : end_status);
+    if (interrupted && x->status == -ECANCELED)
+        return fail_run(x, -EINTR);
+    if (!(x->flags & EVEN__STATIC))
+        x->flags |= EVEN__FETCHED;
+    return even__thread.last_status = x->status;
+}

@@ -1,0 +1,63 @@
+/* even_sleep: a timer that ends an awaitable. */
+#include "await.h"
+#include "../base/sys.h"
+#include <math.h>
+
+struct sleep {
+    even_int_aw pub;
+    double seconds;
+    even_timer timer;
+};
+
+static void is_due(even_handle *h)
+{
+    struct sleep *s = even__container_of(h, struct sleep, timer.handle);
+    even__trace(TIMER, .loop = even__loop_running, .object = &s->pub.base);
+    even__complete(&s->pub.base, 0);
+}
+
+static void start(even_awaitable *x)
+{
+    struct sleep *s = (struct sleep *)(void *)x;
+    int64_t ns = 0;
+    int rc = even__seconds_to_ns(s->seconds, &ns);
+
+    if (rc == 0 && ns > 0) {
+        s->timer.handle.run = is_due;
+        even__trace(SLEEP, .loop = even__loop_running, .task = even__current_object(), .object = x, .value = ns);
+        rc = even_call_at_ns(even__loop_running, &s->timer, even__loop_running->backend->now(even__loop_running) + ns);
+        if (rc == 0)
+            return;
+    }
+    even__complete(x, rc);
+}
+
+static bool cancel(even_awaitable *x)
+{
+    struct sleep *s = (struct sleep *)(void *)x;
+    even_timer_cancel(even__loop_running, &s->timer);
+    even__complete(x, -ECANCELED);
+    return true;
+}
+
+static const even_kind sleep_kind = {
+    .name = "sleep",
+    .size = sizeof(struct sleep),
+    .result_size = sizeof(int),
+    .result_class = EVEN_RESULT_INT,
+    .yields = 1,
+    .start = start,
+    .cancel = cancel,
+};
+
+even_int_aw *even_sleep(double seconds)
+{
+    static even_int_aw failed = { EVEN_AWAITABLE_FAILED(&sleep_kind, -ENOMEM), -ENOMEM };
+    struct sleep *s = (struct sleep *)(void *)even__coroutine_new(&sleep_kind, __builtin_return_address(0));
+    if (even__unlikely(!s))
+        return &failed;
+    s->pub.result = 0;
+    s->seconds = seconds;
+    s->timer = (even_timer)EVEN_TIMER(is_due);
+    return &s->pub;
+}

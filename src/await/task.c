@@ -1,0 +1,439 @@
+/* Tasks: what the loop runs. The first step is a call_soon; what a task waits for holds its wake-up, and schedules it. */
+#include "await.h"
+#include "../base/sys.h"
+#include <fenv.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#define task_of_link(h) even__container_of(h, struct even__task, all)
+
+/* ---- the loop's tasks ---- */
+
+static void close_tasks(even_loop *loop)
+{
+    struct even__tasks *tasks = loop->tasks;
+    while (!even__queue_is_empty(&tasks->all)) {    /* whoever never got a step more: the loop was closed over it */
+        struct even__task *t = task_of_link(tasks->all.next);
+        char name[EVEN__DESCRIPTION_MAX];
+        even__report("%s was still pending when its loop was closed", even__describe(t->object, name, sizeof name));
+        even__queue_remove(&t->all);
+    }
+    even__free(tasks);
+    loop->tasks = NULL;
+    loop->may_run_here = NULL;
+}
+
+/* Compilers cache thread-local addresses across a switch: a task that has begun stays where it is. */
+static bool may_run_here(even_loop *loop)
+{
+    struct even__tasks *tasks = loop->tasks;
+    if (!pthread_equal(tasks->thread, pthread_self())) {
+        if (!even__queue_is_empty(&tasks->all))
+            return false;
+        tasks->thread = pthread_self();
+    }
+    return true;
+}
+
+struct even__tasks *even__tasks_of(even_loop *loop)
+{
+    struct even__tasks *tasks = loop->tasks;
+    if (even__likely(tasks != NULL))
+        return tasks;
+    if (!(tasks = even__calloc(sizeof *tasks)))
+        return NULL;
+    even__queue_init(&tasks->all);
+    tasks->thread = pthread_self();
+    loop->tasks = tasks;
+    loop->close_tasks = close_tasks;
+    loop->may_run_here = may_run_here;
+    return tasks;
+}
+
+size_t even_all_tasks(even_task **out, size_t capacity)
+{
+    struct even__tasks *tasks = even__loop_running ? even__loop_running->tasks : NULL;
+    size_t n = 0;
+    if (!tasks)
+        return 0;
+    for (even_handle *h = tasks->all.next; h != &tasks->all; h = h->next, n++)
+        if (n < capacity)
+            out[n] = (even_task *)task_of_link(h)->object;
+    return n;
+}
+
+even_task *even_current_task(void)
+{
+    return even__thread.task ? (even_task *)even__thread.task->object : NULL;
+}
+
+/* ---- names ---- */
+
+const char *even__task_name(struct even__task *t)
+{
+    char text[32];
+    if (!t->name) {
+        snprintf(text, sizeof text, "Task-%u", t->id);
+        t->name = even__strdup(text);
+    }
+    return t->name ? t->name : "a task";
+}
+
+const char *even_name_any(const even_awaitable *x)
+{
+    return even__is_task(x) && x->state != EVEN_SPENT ? even__task_name(x->by.task) : x->kind->name;
+}
+
+int even_set_name_any(even_awaitable *x, const char *name)
+{
+    if (!even__is_task(x))
+        return -EINVAL;
+    char *copy = even__strdup(name);
+    if (!copy)
+        return -ENOMEM;
+    even__free(x->by.task->name);
+    x->by.task->name = copy;
+    return 0;
+}
+
+/* ---- running ---- */
+
+/* errno's address must not be cached across a switch: these are never inlined. */
+static even__noinline int get_errno(void)
+{
+    return errno;
+}
+
+static even__noinline void set_errno(int value)
+{
+    errno = value;
+}
+
+static even__noinline void suspend_with_rounding(struct even__task *t)
+{
+    fenv_t mine;
+    fegetenv(&mine);
+    fesetenv(FE_DFL_ENV);
+    even__stack_leave(&even__thread.root, t->stack);
+    fesetenv(&mine);
+}
+
+void even__task_suspend(struct even__task *t)
+{
+    int saved = get_errno();
+    if (even__unlikely(t->own_rounding))
+        suspend_with_rounding(t);
+    else
+        even__stack_leave(&even__thread.root, t->stack);
+    set_errno(saved);
+}
+
+/* Its shadow call stack would grow with each task that ends in it. */
+#ifdef EVEN__TSAN
+__attribute__((no_sanitize("thread")))
+#endif
+void even__stack_main(void)
+{
+    even__stack_begin(&even__thread.root);
+    struct even__task *t = even__thread.task;
+    t->object->kind->enter(t->object);
+    even__body_over(t->object);
+    t->over = true;
+    if (t->own_rounding)
+        fesetenv(FE_DFL_ENV);
+    even__stack_exit(&even__thread.root, t->stack);
+}
+
+/* A body that got a cancellation and ended well went on after it; one that meant to says so, by even_uncancel(). */
+static even__noinline void report_went_on(struct even__task *t)
+{
+    char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
+    even__report("%s went on after its cancellation, which the await at %s was told; a body that means to calls even_uncancel()",
+                 even__describe(t->object, name, sizeof name), even__site_name(t->canceled_at, site, sizeof site));
+}
+
+void even__task_ended(struct even__task *t)
+{
+    even__trace(ENDED, .loop = t->loop, .task = t->object, .status = t->object->status);
+    even__queue_remove(&t->all);
+    if (t->wake.next)
+        even__queue_remove(&t->wake);
+    if (even__unlikely(t->canceled_at && t->cancelling && t->object->status == 0))
+        report_went_on(t);
+    even_unref(t->object);      /* the loop's reference; the task goes with the last one */
+}
+
+/* The end of a task that ran on a stack, or never got one. */
+static void task_over(struct even__task *t, int status)
+{
+    if (t->stack) {
+        even__stack_put(t->stack);
+        t->stack = NULL;
+    }
+    even__complete(t->object, status);  /* ends the task, too */
+}
+
+/* False if it is over already, and gone perhaps; or needs no stack. */
+static even__noinline bool first_step(struct even__task *t)
+{
+    int error;
+    t->started = true;
+    if (even__unlikely(t->must_cancel)) {   /* its body never runs */
+        t->must_cancel = false;
+        even__trace(CANCELED, .loop = t->loop, .task = t->object);
+        task_over(t, -ECANCELED);
+        return false;
+    }
+    if (!even__is_coroutine(t->object)) {   /* an operation needs no stack: it begins, and its end is the task's */
+        t->object->kind->start(t->object);
+        return false;
+    }
+    t->stack = even__stack_get(t->stack_size, &error);
+    if (even__unlikely(!t->stack)) {
+        task_over(t, error);
+        return false;
+    }
+    even__stack_reset(t->stack);
+    t->innermost = t->object;
+    return true;
+}
+
+static void task_step(even_handle *h)
+{
+    struct even__task *t = even__container_of(h, struct even__task, wake);
+
+    even__trace(STEP, .loop = t->loop, .task = t->object, .value = t->started);
+    if (even__unlikely(!t->started) && !first_step(t))
+        return;
+    even__thread.task = t;
+    even__stack_enter(&even__thread.root, t->stack);
+    even__thread.task = NULL;
+    if (t->over)
+        task_over(t, t->object->status);
+}
+
+void even__trace_woken(even_loop *loop, const even_awaitable *x, const even_handle *first)
+{
+    const even_handle *h = first;
+    do {
+        if (h->run == task_step)
+            even__trace(WOKEN, .loop = loop, .task = even__container_of(h, struct even__task, wake)->object, .object = x);
+        h = h->next;
+    } while (h != first);
+}
+
+/* ---- making ---- */
+
+static even__noinline void fail_to_make(even_awaitable *x, int status, const void *site)
+{
+    char name[EVEN__DESCRIPTION_MAX], where[EVEN__SITE_MAX];
+    if (status != -ENOMEM)
+        even__report("%s cannot become a task: %s; at %s", even__describe(x, name, sizeof name), even_strerror(status),
+                     even__site_name(site, where, sizeof where));
+    x->state = EVEN_DONE;
+    even__set_failure(x, status);
+}
+
+static void create_task(even_awaitable *x, const even_task_options *options, const void *site)
+{
+    even_loop *loop = even__loop_running;
+    struct even__tasks *tasks;
+    struct even__task *t;
+
+    if (even__unlikely(x->state != EVEN_INERT)) {
+        if (x->state == EVEN_SPENT || (x->state == EVEN_ACTIVE && !even__is_shared(x))) {
+            char name[EVEN__DESCRIPTION_MAX], where[EVEN__SITE_MAX];
+            even__report("%s cannot become a task: %s; at %s", even__describe(x, name, sizeof name),
+                         even_strerror(x->state == EVEN_SPENT ? EVEN_ESPENT : EVEN_EAWAITED),
+                         even__site_name(site, where, sizeof where));
+        }
+        return;
+    }
+    if (even__unlikely(!loop)) {
+        fail_to_make(x, -EVEN_ENOLOOP, site);
+        return;
+    }
+    if (even__unlikely(!(tasks = even__tasks_of(loop)) || !(t = even__heap_alloc_record(sizeof *t)))) {
+        fail_to_make(x, -ENOMEM, site);
+        return;
+    }
+    *t = (struct even__task){ .wake = EVEN_HANDLE(task_step), .object = x, .loop = loop, .id = ++tasks->last_id };
+    if (options) {
+        t->own_rounding = options->own_rounding;
+        t->stack_size = options->stack_size > UINT32_MAX ? UINT32_MAX : (uint32_t)options->stack_size;
+        if (options->name && !(t->name = even__strdup(options->name))) {
+            even__heap_free(t);
+            fail_to_make(x, -ENOMEM, site);
+            return;
+        }
+    }
+    even__queue_append(&tasks->all, &t->all);
+    x->by.task = t;
+    x->flags |= EVEN__TASK;
+    x->state = EVEN_ACTIVE;
+    x->refs++;                  /* the loop's, until it is over */
+    even__trace(CREATED, .loop = loop, .task = even__current_object(), .object = x, .site = site);
+    if (even__unlikely(tasks->shutting_down))
+        t->must_cancel = true;
+    even__call_soon(loop, &t->wake);
+}
+
+void even_create_task_any(even_awaitable *x, const even_task_options *options)
+{
+    create_task(x, options, __builtin_return_address(0));
+}
+
+void even__ensure_future(even_awaitable *x, const void *site)
+{
+    create_task(x, NULL, site);
+}
+
+void even__task_free(struct even__task *t)
+{
+    even__free(t->name);
+    even__heap_free(t);
+}
+
+/* ---- cancelling ---- */
+
+/* An operation that is a task of its own, and has begun. */
+static bool is_operation(const struct even__task *t)
+{
+    return t->started && !t->stack;
+}
+
+/* What it waits for will not tell it: it is woken all the same, and finds that. (A ring of tasks that wait for each other.) */
+static void break_wait(struct even__task *t)
+{
+    even__remove_waiter(t->waits_for, &t->wake);
+    even__call_soon(t->loop, &t->wake);
+}
+
+static bool cancel_operation(struct even__task *t)
+{
+    t->cancelling++;
+    even__trace(CANCEL, .loop = t->loop, .task = t->object, .object = even__current_object());
+    return t->object->kind->cancel && t->object->kind->cancel(t->object);
+}
+
+/* As asyncio's Task.cancel(), which passes the request on to what the task waits for; a chain of tasks is walked, not
+ * recursed into, since it may be long. */
+bool even__task_cancel(struct even__task *t)
+{
+    struct even__task *const first = t;
+
+    if (is_operation(t))
+        return cancel_operation(t);
+    for (;;) {
+        even_awaitable *x = t->waits_for;
+        t->cancelling++;
+        t->in_walk = true;
+        even__trace(CANCEL, .loop = t->loop, .task = t->object, .object = even__current_object());
+        if (!x || x->state == EVEN_DONE) {
+            t->must_cancel = true;
+            break;
+        }
+        if (!even__is_task(x) || is_operation(x->by.task)) {
+            if (even__is_task(x) ? cancel_operation(x->by.task) : even_cancel_any(x))
+                t->cancel_sent = true;
+            else
+                t->must_cancel = true;
+            break;
+        }
+        struct even__task *next = x->by.task;
+        t->cancel_sent = true;
+        if (next->in_walk)
+            break_wait(t);
+        if (next->in_walk || next->cancel_sent)     /* or an earlier request is on its way already */
+            break;
+        t = next;
+    }
+    for (struct even__task *u = first; u->in_walk; u = u->waits_for->by.task) {
+        u->in_walk = false;
+        if (u == t)
+            break;
+    }
+    return true;
+}
+
+static struct even__task *task_of(even_task *task)
+{
+    if (!task)
+        return even__thread.task;
+    return even__is_task(&task->base) ? task->base.by.task : NULL;
+}
+
+size_t even_stack_high_water(const even_task *task)
+{
+    const struct even__task *t = task_of((even_task *)(uintptr_t)task);
+    return t && t->stack ? even__stack_high_water(t->stack) : 0;
+}
+
+void even_trim(void)
+{
+    even__stacks_trim(0);
+}
+
+unsigned even_cancelling(const even_task *task)
+{
+    const struct even__task *t = task_of((even_task *)(uintptr_t)task);
+    return t ? t->cancelling : 0;
+}
+
+unsigned even_uncancel(even_task *task)
+{
+    struct even__task *t = task_of(task);
+    if (!t || t->cancelling == 0)
+        return 0;
+    if (--t->cancelling == 0) {
+        t->must_cancel = false;
+        t->canceled_at = NULL;
+    }
+    return t->cancelling;
+}
+
+/* ---- the end of all ---- */
+
+static void give_up(struct even__task *t)
+{
+    char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
+    even__report("%s went on through a hundred cancellations and is given up; it was first told by the await at %s",
+                 even__describe(t->object, name, sizeof name), even__site_name(t->canceled_at, site, sizeof site));
+    t->canceled_at = NULL;
+    t->object->flags |= EVEN__FETCHED;
+    task_over(t, -EVEN_ESTUCK);     /* its frames are left as they are: nothing can unwind them */
+}
+
+int even__tasks_shut_down(even_loop *loop)
+{
+    struct even__tasks *tasks = loop->tasks;
+    int rc = 0, stuck = 0;
+
+    if (!tasks)
+        return 0;
+    tasks->shutting_down = true;
+    /* Cancelling one may end others at once: each stands in one of the two lists, and whoever ends leaves it. */
+    even_handle todo;
+    even__queue_init(&todo);
+    even__queue_splice(&todo, &tasks->all);
+    while (!even__queue_is_empty(&todo)) {
+        even_handle *h = todo.next;
+        even__queue_remove(h);
+        even__queue_append(&tasks->all, h);
+        even__task_cancel(task_of_link(h));
+    }
+    /* Bounded: each task ends, or is given up after a hundred awaits, and those that it makes never begin. */
+    while (rc == 0 && !even__queue_is_empty(&tasks->all)) {
+        rc = even__loop_pass(loop, true);
+        for (even_handle *h = tasks->all.next, *next; h != &tasks->all; h = next) {
+            next = h->next;
+            if (task_of_link(h)->adrift) {
+                give_up(task_of_link(h));
+                stuck = -EVEN_ESTUCK;
+            }
+        }
+    }
+    tasks->shutting_down = false;
+    return rc < 0 ? rc : stuck;
+}

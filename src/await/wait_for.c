@@ -1,0 +1,78 @@
+/* wait_for: a time-out around an await. A coroutine of ours: it awaits x inline, in the task that awaits it; a timer asks that
+ * task to cancel, and the request is taken back if it was the timer's. Follows asyncio.timeouts (3.12). */
+#include "kinds.h"
+#include "../base/sys.h"
+#include <string.h>
+
+struct own {
+    even_awaitable *inner;
+    even_awaitable *task;
+    double seconds;
+    even_timer timer;
+    bool expired;
+};
+
+static void expire(even_handle *h)
+{
+    struct own *w = even__container_of(h, struct own, timer.handle);
+    even__trace(TIMER, .loop = even__loop_running);
+    w->expired = even_cancel_any(w->task);
+}
+
+static void enter(even_awaitable *self)
+{
+    struct own *w = even__own(self);
+    struct even__task *t = even__current();
+    even_awaitable *x = w->inner;
+    unsigned before = t->cancelling;
+    int status = 0;
+
+    w->task = t->object;
+    w->timer = (even_timer)EVEN_TIMER(expire);
+    w->inner = NULL;
+    if (w->seconds > 0)
+        status = even_call_later(t->loop, &w->timer, w->seconds);
+    else if (x->state != EVEN_DONE)
+        even_cancel_any(x);     /* no time at all: what has not begun never does */
+    if (status == 0) {
+        status = even_await_any(x);
+        even_timer_cancel(t->loop, &w->timer);
+        memcpy(even__result_of(self), even__result_of(x), x->kind->result_size < self->kind->result_size
+                                                              ? x->kind->result_size : self->kind->result_size);
+        even_unref(x);
+    } else {
+        even__drop_silently(x);
+    }
+    if (!(w->seconds > 0) && status == -ECANCELED && t->cancelling == before)
+        status = -ETIMEDOUT;
+    /* The request was ours alone: it ends here. One that came from elsewhere meanwhile goes on. */
+    if (w->expired && even_uncancel(NULL) <= before && status == -ECANCELED)
+        status = -ETIMEDOUT;
+    if (status < 0)
+        even__fail(status);
+}
+
+static void drop(even_awaitable *self)
+{
+    struct own *w = even__own(self);
+    if (w->inner)
+        even__drop_silently(w->inner);
+}
+
+static const even_kind kinds[EVEN__KINDS] = EVEN__KINDS_OF(struct own, .name = "wait_for", .enter = enter, .drop = drop);
+static struct even__failed without_memory[] = EVEN__FAILED_OF(kinds, -ENOMEM);
+
+even_awaitable *even_wait_for_any(even_awaitable *x, double seconds)
+{
+    const even_kind *kind = &kinds[even__kind_index(x->kind->result_class, x->kind->result_size)];
+    even_awaitable *self =
+        x->kind->result_size <= EVEN__RESULT_MAX ? even__coroutine_new(kind, __builtin_return_address(0)) : NULL;
+    if (!self) {
+        unsigned class = x->kind->result_class;
+        even__drop_silently(x);
+        return &without_memory[class].base;
+    }
+    struct own *w = even__own(self);
+    *w = (struct own){ .inner = x, .seconds = seconds };
+    return self;
+}
