@@ -1,0 +1,258 @@
+/* A server at work: it accepts, makes a task of each connection, and closes what the task leaves open. */
+#include "server.h"
+#include "../base/sys.h"
+#include <netinet/in.h>
+#include <string.h>
+
+char even__stream_placeholder;
+
+/* How long accepting rests when descriptors or memory are short (as in asyncio). */
+static const double REST_SECONDS = 1;
+
+static void over_if_so(even_server *server)
+{
+    if (server->closing && server->open == 0 && server->connection_count == 0 && server->aw.base.state == EVEN_ACTIVE &&
+        !server->loop->closing)
+        even__complete(&server->aw.base, 0);
+}
+
+/* ---- connections ---- */
+
+void even__server_lost(even_server *server)
+{
+    server->connection_count--;
+    over_if_so(server);
+}
+
+static void handler_over(even_handle *h)
+{
+    even_stream *s = even__container_of(h, even_stream, handler_over);
+    even_awaitable *handler = s->handler;
+    int status = even_status_of(handler);   /* fetched: the report is made here, once */
+
+    if (status < 0 && status != -ECANCELED)
+        even__report("the handler '%s' failed with %s (%s)", handler->kind->name, even_errname(status),
+                     even_strerror(status));
+    s->handler = NULL;
+    even_unref(handler);
+    if (s->closing)
+        even__stream_release(s);
+    else
+        even__stream_close(s);
+}
+
+/* A task for an accepted socket: 0, or -ENOMEM, and it is closed. */
+static int serve(even_server *server, int fd)
+{
+    even_loop *loop = server->loop;
+    even_stream *s = even__stream_new(loop, fd);
+    even_awaitable *handler = s ? even__clone(server->handler, &even__stream_placeholder, s) : NULL;
+    if (!handler) {
+        even__stream_free(s);
+        loop->backend->net->close(loop, fd);
+        return -ENOMEM;
+    }
+    s->server = server;
+    s->handler = handler;
+    s->handler_over.run = handler_over;
+    even__queue_append(&server->connections, &s->link);
+    server->connection_count++;
+    even_create_task_any(handler, server->stack_size ? &(even_task_options){ .stack_size = server->stack_size } : NULL);
+    even__add_waiter(handler, &s->handler_over);
+    return 0;
+}
+
+/* ---- listening ---- */
+
+static void close_listener(struct even__listener *l)
+{
+    even_server *server = l->server;
+    server->loop->backend->net->close(server->loop, l->fd);
+    l->fd = -1;
+    if (--server->open == 0)
+        even__serving_end(server);
+    over_if_so(server);
+}
+
+static void accept_next(struct even__listener *l)
+{
+    even_op_accept(&l->accept, l->fd, NULL, NULL, 0);
+}
+
+static void rested(even_handle *h)
+{
+    accept_next(even__container_of(h, struct even__listener, rest.handle));
+}
+
+static void rest(struct even__listener *l, int why)
+{
+    if (!l->resting)
+        even__report("accepting connections rests: %s; it is tried again each second", even_strerror(why));
+    l->resting = true;
+    if (even_call_later(l->server->loop, &l->rest, REST_SECONDS) < 0)
+        accept_next(l);
+}
+
+static void accepted(even_op *op)
+{
+    struct even__listener *l = even__container_of(op, struct even__listener, accept);
+    even_server *server = l->server;
+    even_loop *loop = server->loop;
+    int rc = op->result;
+
+    if (even__unlikely(server->closing || loop->closing)) {
+        if (rc >= 0)
+            loop->backend->net->close(loop, rc);
+        server->closing = true;
+        close_listener(l);
+        return;
+    }
+    if (even__likely(rc >= 0))
+        rc = serve(server, rc);
+    switch (rc) {
+    case 0:
+        l->resting = false;
+        accept_next(l);
+        break;
+    /* The connection had an end before it was taken, or its network had: the next one may be well (accept(2)). */
+    case -ECONNABORTED: case -EPROTO: case -EINTR: case -EAGAIN: case -ENETDOWN: case -ENOPROTOOPT: case -EHOSTDOWN:
+    case -ENONET: case -EHOSTUNREACH: case -EOPNOTSUPP: case -ENETUNREACH:
+        accept_next(l);
+        break;
+    default:
+        rest(l, rc);
+    }
+}
+
+void even_server_close(even_server *server)
+{
+    if (server->closing)
+        return;
+    server->closing = true;
+    even_ref_any(&server->aw.base);     /* the last listener's end may be the server's */
+    for (unsigned i = 0; i < server->count; i++) {
+        struct even__listener *l = &server->listeners[i];
+        if (even_op_is_pending(&l->accept)) {
+            even_op_cancel(&l->accept);
+        } else if (l->fd >= 0) {
+            even_timer_cancel(server->loop, &l->rest);
+            close_listener(l);
+        }
+    }
+    even_unref(&server->aw.base);
+}
+
+void even_server_close_clients(even_server *server)
+{
+    for (even_handle *h = server->connections.next; h != &server->connections; h = h->next) {
+        even_stream *s = even__container_of(h, even_stream, link);
+        if (s->handler)
+            even_cancel_any(s->handler);
+    }
+}
+
+/* ---- its life ---- */
+
+static bool cancel(even_awaitable *x)
+{
+    even_server_close((even_server *)(void *)x);
+    return true;
+}
+
+static void drop(even_awaitable *x)
+{
+    even_server *server = (even_server *)(void *)x;
+    even__drop_silently(server->handler);
+    even__free(server->listeners);
+}
+
+static void begin(even_awaitable *x)
+{
+    (void)x;
+}
+
+static const even_kind kind = {
+    .name = "server",
+    .size = sizeof(struct even_server),
+    .result_size = sizeof(int),
+    .result_class = EVEN_RESULT_INT,
+    .start = begin,
+    .cancel = cancel,
+    .drop = drop,
+};
+
+even_server *even__server_new(even_loop *loop, even_awaitable *handler, size_t stack_size, unsigned listeners)
+{
+    struct even__listener *l = even__calloc(listeners * sizeof *l);
+    even_server *server = l ? (even_server *)(void *)even_awaitable_new(&kind) : NULL;
+    if (!server) {
+        even__free(l);
+        return NULL;
+    }
+    server->loop = loop;
+    server->handler = handler;
+    server->stack_size = stack_size;
+    server->listeners = l;
+    even__queue_init(&server->connections);
+    even__queue_init(&server->serving);
+    return server;
+}
+
+int even__server_begin(even_server *server)
+{
+    even_awaitable *x = &server->aw.base;
+    even__ensure_future(x, NULL);
+    if (!even__is_task(x))
+        return x->status;
+    /* It has begun with this: a cancellation is to close it, not to keep it from beginning. */
+    struct even__task *task = x->by.task;
+    even_handle_cancel(&task->wake);
+    task->started = true;
+    for (unsigned i = 0; i < server->count; i++) {
+        struct even__listener *l = &server->listeners[i];
+        l->server = server;
+        l->rest = (even_timer)EVEN_TIMER(rested);
+        even_op_init(&l->accept, server->loop, NULL);
+        l->accept.complete = accepted;
+        accept_next(l);
+    }
+    server->open = server->count;
+    if (task->must_cancel)      /* made while all is being shut down */
+        even_server_close(server);
+    return 0;
+}
+
+void even_server_free(even_server *server)
+{
+    if (!server)
+        return;
+    if (server->aw.base.state == EVEN_ACTIVE)
+        even_server_close(server);
+    even_unref(&server->aw.base);
+}
+
+/* ---- what it is ---- */
+
+int even_server_name(even_server *server, struct sockaddr_storage *address, socklen_t *length)
+{
+    for (unsigned i = 0; i < server->count; i++)
+        if (server->listeners[i].fd >= 0)
+            return server->loop->backend->net->name(server->loop, server->listeners[i].fd, false, address, length);
+    return -EBADF;
+}
+
+int even_server_port(even_server *server)
+{
+    struct sockaddr_storage address;
+    socklen_t length;
+    int rc = even_server_name(server, &address, &length);
+    if (rc < 0)
+        return rc;
+    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                               : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+size_t even_server_connections(const even_server *server)
+{
+    return server->connection_count;
+}

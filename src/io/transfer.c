@@ -1,0 +1,42 @@
+/* What reads and writes share. */
+#include "stream.h"
+#include "../base/sys.h"
+
+void *even__transfer_new(const even_kind *kind, even_stream *s, void (*complete)(even_op *), const void *site)
+{
+    struct even__transfer *t = (struct even__transfer *)(void *)even__coroutine_new(kind, site);
+    if (even__unlikely(!t))
+        return NULL;
+    t->aw.result = 0;
+    t->op.handle.next = t->op.handle.prev = NULL;
+    t->op.handle.run = NULL;
+    t->op.complete = complete;
+    t->op.loop = s->loop;
+    t->op.state = 0;
+    t->op.address_length = NULL;
+    t->stream = s;
+    return t;
+}
+
+void even__transfer_refuse(struct even__transfer *t)
+{
+    const even_stream *s = t->stream;
+    const even_task *task = even_current_task();
+    const char *who = task ? even_name_any(&task->base) : "an operation", *what = t->aw.base.kind->name;
+    int rc = -ECANCELED;
+
+    if (s->fd < 0) {
+        even__report("%s in %s: the stream was closed", what, who);
+        rc = -EBADF;
+    } else if (!s->closing) {
+        even__report("%s in %s: another task does that on this stream (descriptor %d) already", what, who, s->fd);
+        rc = -EBUSY;
+    }
+    even__complete(&t->aw.base, rc);
+}
+
+bool even__transfer_cancel(even_awaitable *x)
+{
+    even_op_cancel(&((struct even__transfer *)(void *)x)->op);
+    return true;
+}
