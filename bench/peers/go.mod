@@ -1,0 +1,3 @@
+module evenloop/bench/peers
+
+go 1.19

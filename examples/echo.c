@@ -1,0 +1,54 @@
+/* A TCP echo server: echo HOST PORT. One coroutine a connection; serves until SIGINT, closes its connections, exits 0. */
+#define EVEN_SHORT_NAMES
+#include <evenloop.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BUFFER = 64 * 1024 };
+
+static void free_buffer(char **buffer)
+{
+    free(*buffer);
+}
+
+async(int, echo, (even_stream *, s))
+{
+    __attribute__((cleanup(free_buffer))) char *buffer = malloc(BUFFER);
+    ssize_t n = buffer ? 0 : -ENOMEM;
+
+    while (buffer && (n = await(even_read(s, buffer, BUFFER))) > 0)
+        if ((n = await(even_write_all(s, buffer, (size_t)n))) < 0)
+            break;
+    /* That a client is gone is no failure of the server's. */
+    return n == -ECONNRESET || n == -EPIPE ? 0 : (int)n;
+}
+
+async(int, serve, (const char *, host), (int, port))
+{
+    even_server *server;
+    try_await(even_start_server(&server, echo(EVEN_STREAM), host, port, .backlog = 4096));
+    printf("listening on %s port %d\n", host, even_server_port(server));
+    fflush(stdout);
+
+    int rc = await(even_serve_forever(server));
+    if (rc == -ECANCELED)
+        even_uncancel(NULL);        /* SIGINT: this is the ordinary end */
+    even_server_close_clients(server);
+    await(even_server_wait_closed(server));
+    even_server_free(server);
+    return rc == -ECANCELED ? 0 : rc;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3) {
+        fprintf(stderr, "usage: %s HOST PORT\n", argv[0]);
+        return 2;
+    }
+    int rc = even_run(serve(argv[1], atoi(argv[2])));
+    if (rc < 0) {
+        fprintf(stderr, "%s: %s\n", argv[0], even_strerror(rc));
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,484 @@
+/* Futures: a result that somebody sets, waiters, and done-callbacks that are scheduled. */
+#define EVEN_SHORT_NAMES
+#define TEST_ON TEST_ALL
+#include "story.h"
+
+struct point { double x, y, z; };
+struct page { char text[4096]; };
+EVEN_FUTURE(point_future, struct point);
+EVEN_FUTURE(page_future, struct page);
+EVEN_FUTURE(name_future, const char *);
+EVEN_FUTURE(char_future, char);
+
+async(int, waits, (even_future *, f), (const char *, name))
+{
+    say("%s:waits", name);
+    ssize_t n = await(f);
+    say("%s:%zd/%d", name, n, even_status());
+    return 0;
+}
+
+/* ---- results ---- */
+
+async(int, one_result)
+{
+    even_future *f = even_future_new(even_future);
+    say("%d %d", even_done(f), even_status_of(&f->base));
+    int rc = even_set_result(f, 7);
+    say("%d %d %d", rc, even_done(f), even_status_of(&f->base));
+    ssize_t n = await(f);
+    say("%zd %d", n, even_status());
+    return 0;
+}
+
+TEST(a_result_set_before_the_await, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(one_result()), 0);
+    assert_story("0 -115 0 1 0 7 0");
+    assert_no_report();
+}
+
+async(int, wakes_its_waiter)
+{
+    even_future *f = even_future_new(even_future);
+    __auto_type t = create_task(waits(even_ref(f), "a"));
+    await(even_sleep(0));
+    even_set_result(f, 5);
+    say("set");
+    even_detach(f);
+    await(t);
+    return 0;
+}
+
+TEST(a_result_wakes_the_waiter_but_does_not_run_it, .clean = true)
+{
+    assert_int_equal(even_run(wakes_its_waiter()), 0);
+    assert_story("a:waits set a:5/0");
+}
+
+async(int, typed_results)
+{
+    struct point_future *p = even_future_new(struct point_future);
+    even_set_result(p, ((struct point){ 1, 2, 3 }));
+    struct point got = await(p);
+    say("%g,%g,%g", got.x, got.y, got.z);
+
+    struct name_future *n = even_future_new(struct name_future);
+    even_set_result(n, "hello");
+    say("%s", await(n));
+
+    struct char_future *c = even_future_new(struct char_future);
+    even_set_result(c, 'x');
+    say("%c", await(c));
+
+    struct page_future *large = even_future_new(struct page_future);
+    static struct page page;
+    memset(page.text, 'p', sizeof page.text);
+    even_set_result(large, page);
+    static struct page back;
+    back = await(large);
+    say("%d", memcmp(&back, &page, sizeof page));
+    return even_status();
+}
+
+TEST(results_have_their_types, .clean = true)
+{
+    assert_int_equal(even_run(typed_results()), 0);
+    assert_story("1,2,3 hello x 0");
+}
+
+/* ---- failures ---- */
+
+async(int, fails_and_is_fetched)
+{
+    even_future *f = even_future_new(even_future);
+    int rc = even_set_error(f, -EPIPE);
+    say("%d", rc);
+    ssize_t n = await(f);
+    say("%zd %s", n, even_errname(even_status()));
+    return 0;
+}
+
+TEST(a_failed_future_gives_zero_and_the_status, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(fails_and_is_fetched()), 0);
+    assert_story("0 0 EPIPE");
+    assert_no_report();
+}
+
+async(int, fails_and_is_dropped, (int, status))
+{
+    even_future *f = even_future_new(even_future);
+    even_set_error(f, status);
+    even_detach(f);
+    return 0;
+}
+
+TEST(a_failure_that_nobody_fetched_is_reported, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(fails_and_is_dropped(-ECONNRESET)), 0);
+    assert_reported("'future' failed with ECONNRESET");
+    assert_int_equal(report_count(), 1);
+}
+
+TEST(a_cancelled_future_that_nobody_fetched_is_no_news, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(fails_and_is_dropped(-ECANCELED)), 0);
+    assert_no_report();
+}
+
+async(int, asks_for_the_status)
+{
+    even_future *f = even_future_new(even_future);
+    even_set_error(f, -ECONNRESET);
+    say("%s", even_errname(even_status_of(&f->base)));
+    even_detach(f);
+    return 0;
+}
+
+TEST(asking_for_the_status_fetches_the_failure, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(asks_for_the_status()), 0);
+    assert_story("ECONNRESET");
+    assert_no_report();
+}
+
+async(int, sets_twice)
+{
+    even_future *f = even_future_new(even_future);
+    even_set_result(f, 1);
+    int second = even_set_result(f, 2), third = even_set_error(f, -EIO);
+    say("%s %s", even_errname(second), even_errname(third));
+    say("%zd", await(f));
+    return 0;
+}
+
+TEST(a_result_is_set_once, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(sets_twice()), 0);
+    assert_story("EVEN_ESTATE EVEN_ESTATE 1");
+    assert_reported("'future'");
+}
+
+async(int, sets_what_is_no_failure)
+{
+    even_future *f = even_future_new(even_future);
+    int positive = even_set_error(f, 5), beyond = even_set_error(f, -5000);
+    say("%s %s %d", even_errname(positive), even_errname(beyond), even_done(f));
+    even_set_result(f, 9);
+    say("%zd", await(f));
+    return 0;
+}
+
+TEST(an_error_is_a_negative_errno, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(sets_what_is_no_failure()), 0);
+    assert_story("EINVAL EINVAL 0 9");
+}
+
+/* ---- cancelling ---- */
+
+async(int, cancels_a_future)
+{
+    even_future *f = even_future_new(even_future);
+    __auto_type a = create_task(waits(even_ref(f), "a"));
+    __auto_type b = create_task(waits(even_ref(f), "b"));
+    await(even_sleep(0));
+    bool first = even_cancel(f), second = even_cancel(f);
+    say("%d%d %s", first, second, even_errname(even_set_result(f, 1)));
+    even_detach(f);
+    await(a);
+    await(b);
+    say("%u", even_cancelling((even_task *)a));
+    return 0;
+}
+
+TEST(a_cancelled_future_ends_the_waits, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(cancels_a_future()), 0);
+    assert_story("a:waits b:waits 10 EVEN_ESTATE a:0/-125 b:0/-125 0");
+}
+
+async(int, cancelled_waiter)
+{
+    even_future *f = even_future_new(even_future);
+    __auto_type a = create_task(waits(even_ref(f), "a"));
+    __auto_type b = create_task(waits(even_ref(f), "b"));
+    await(even_sleep(0));
+    even_cancel(a);
+    say("%d", even_done(f));
+    await(a);
+    await(b);
+    even_detach(f);
+    return 0;
+}
+
+TEST(cancelling_a_waiter_cancels_its_future, .clean = true)
+{
+    capture_reports();      /* "went on": the bodies of `waits` do */
+    assert_int_equal(even_run(cancelled_waiter()), 0);
+    assert_story("a:waits b:waits 1 a:0/-125 b:0/-125");
+    assert_reported("(waits) went on after its cancellation");
+    assert_int_equal(report_count(), 1);    /* b was told of the future's end, not of a request of its own */
+}
+
+/* ---- many waiters ---- */
+
+async(int, many_waiters)
+{
+    enum { N = 100 };
+    even_future *f = even_future_new(even_future);
+    struct waits_co *t[N];
+    static char names[N][8];
+    for (int i = 0; i < N; i++) {
+        snprintf(names[i], sizeof names[i], "%d", i);
+        t[i] = create_task(waits(even_ref(f), names[i]));
+    }
+    await(even_sleep(0));
+    story[0] = '\0';
+    even_set_result(f, 3);
+    even_detach(f);
+    for (int i = 0; i < N; i++)
+        await(t[i]);
+    return 0;
+}
+
+TEST(waiters_are_woken_in_the_order_in_which_they_came, .clean = true)
+{
+    char expected[4096] = "";
+    assert_int_equal(even_run(many_waiters()), 0);
+    for (int i = 0; i < 100; i++)
+        snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "%s%d:3/0", i ? " " : "", i);
+    assert_story(expected);
+}
+
+/* ---- done-callbacks ---- */
+
+struct callback {
+    even_handle handle;
+    const char *name;
+    even_future *future;
+};
+
+static void called(even_handle *h)
+{
+    say("%s", even_container_of(h, struct callback, handle)->name);
+}
+
+async(int, callbacks)
+{
+    struct callback a = { EVEN_HANDLE(called), "a", NULL }, b = { EVEN_HANDLE(called), "b", NULL },
+                    c = { EVEN_HANDLE(called), "c", NULL }, d = { EVEN_HANDLE(called), "d", NULL };
+    even_future *f = even_future_new(even_future);
+    int rc = even_add_done_callback(f, &a.handle);
+    rc |= even_add_done_callback(f, &b.handle);
+    rc |= even_add_done_callback(f, &c.handle);
+    even_remove_done_callback(f, &b.handle);
+    even_remove_done_callback(f, &b.handle);        /* nothing */
+    say("%d set", rc);
+    even_set_result(f, 1);
+    say("was-set");
+    even_add_done_callback(f, &d.handle);           /* done: scheduled at once, not called */
+    say("added");
+    await(even_sleep(0));
+    say("end");
+    even_detach(f);
+    return 0;
+}
+
+TEST(done_callbacks_are_scheduled_in_order, .clean = true)
+{
+    assert_int_equal(even_run(callbacks()), 0);
+    assert_story("0 set was-set added a c d end");
+}
+
+async(int, taken_back)
+{
+    struct callback a = { EVEN_HANDLE(called), "a", NULL }, b = { EVEN_HANDLE(called), "b", NULL },
+                    c = { EVEN_HANDLE(called), "c", NULL };
+    even_future *f = even_future_new(even_future);
+    even_add_done_callback(f, &a.handle);
+    even_add_done_callback(f, &b.handle);
+    even_add_done_callback(f, &c.handle);
+    even_remove_done_callback(f, &a.handle);        /* the first of the ring */
+    even_set_result(f, 1);
+    even_remove_done_callback(f, &c.handle);        /* scheduled already: taken out of the ready queue */
+    await(even_sleep(0));
+    even_detach(f);
+    return 0;
+}
+
+TEST(a_done_callback_can_be_taken_back_until_it_runs, .clean = true)
+{
+    assert_int_equal(even_run(taken_back()), 0);
+    assert_story("b");
+}
+
+async(int, same_handle_twice)
+{
+    struct callback a = { EVEN_HANDLE(called), "a", NULL };
+    even_future *f = even_future_new(even_future);
+    int first = even_add_done_callback(f, &a.handle), second = even_add_done_callback(f, &a.handle);
+    say("%d %d", first, second < 0);
+    struct callback b = { EVEN_HANDLE(called), "b", NULL };
+    even_future *g = even_future_new(even_future);      /* alone in its ring: its links point to itself */
+    first = even_add_done_callback(g, &b.handle), second = even_add_done_callback(g, &b.handle);
+    say("%d %d", first, second < 0);
+    even_set_result(f, 1);
+    even_set_result(g, 1);
+    await(even_sleep(0));
+    even_detach(f);
+    even_detach(g);
+    return 0;
+}
+
+TEST(a_handle_stands_in_one_queue, .clean = true)
+{
+    assert_int_equal(even_run(same_handle_twice()), 0);
+    assert_story("0 1 0 1 a b");
+}
+
+static void sets_next(even_handle *h)
+{
+    struct callback *c = even_container_of(h, struct callback, handle);
+    say("%s", c->name);
+    even_set_result(c->future, 2);
+}
+
+async(int, callback_chain)
+{
+    even_future *f = even_future_new(even_future), *g = even_future_new(even_future);
+    struct callback a = { EVEN_HANDLE(sets_next), "a", g }, b = { EVEN_HANDLE(called), "b", NULL };
+    even_add_done_callback(f, &a.handle);
+    even_add_done_callback(g, &b.handle);
+    even_set_result(f, 1);
+    say("%zd", await(g));       /* b was added first, so it runs before this wakes */
+    even_detach(f);
+    return 0;
+}
+
+TEST(a_callback_may_complete_another_future, .clean = true)
+{
+    assert_int_equal(even_run(callback_chain()), 0);
+    assert_story("a b 2");
+}
+
+async(int, callback_of_task)
+{
+    struct callback a = { EVEN_HANDLE(called), "callback", NULL };
+    even_future *f = even_future_new(even_future);
+    __auto_type t = create_task(waits(f, "t"));
+    even_add_done_callback(t, &a.handle);
+    await(even_sleep(0));
+    even_set_result(f, 1);
+    await(t);
+    say("awaited");
+    return 0;
+}
+
+TEST(a_task_has_done_callbacks_too, .clean = true)
+{
+    assert_int_equal(even_run(callback_of_task()), 0);
+    assert_story("t:waits t:1/0 callback awaited");
+}
+
+async(int, nothing) { return 0; }
+
+async(int, callback_of_what_cannot)
+{
+    struct callback a = { EVEN_HANDLE(called), "a", NULL };
+    __auto_type c = nothing();
+    say("%s", even_errname(even_add_done_callback(c, &a.handle)));
+    await(c);
+
+    even_future *f = even_future_new(even_future);
+    even_set_result(f, 1);
+    await(f);
+    int rc = even_add_done_callback(f, &a.handle);  /* spent */
+    say("%d", rc < 0);
+    return 0;
+}
+
+TEST(no_done_callback_of_a_coroutine_or_of_a_spent_object, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(callback_of_what_cannot()), 0);
+    assert_story("EVEN_ESTATE 1");
+}
+
+/* ---- from elsewhere ---- */
+
+struct setter {
+    even_handle handle;
+    even_future *future;
+};
+
+static void set_it(even_handle *h)
+{
+    even_set_result(even_container_of(h, struct setter, handle)->future, 11);
+}
+
+async(int, set_by_a_callback)
+{
+    even_future *f = even_future_new(even_future);
+    struct setter s = { EVEN_HANDLE(set_it), f };
+    even_call_soon_threadsafe(even_running_loop(), &s.handle);
+    say("%zd", await(f));
+    return 0;
+}
+
+TEST(a_callback_of_the_loop_sets_a_future, .clean = true)
+{
+    assert_int_equal(even_run(set_by_a_callback()), 0);
+    assert_story("11");
+}
+
+async(int, made_before, (even_future *, f))
+{
+    return (int)await(f);
+}
+
+TEST(a_future_made_before_the_run, .clean = true)
+{
+    even_future *f = even_future_new(even_future);
+    even_set_result(f, 4);
+    assert_int_equal(even_run(made_before(f)), 4);
+}
+
+TEST(a_spent_future_is_named, .clean = true)
+{
+    capture_reports();
+    even_future *f = even_future_new(even_future);
+    even_detach(f);
+    assert_int_equal(even_set_error(f, -EIO), -EVEN_ESPENT);
+    assert_reported("'future'");
+    assert_reported("spent");
+    assert_false(even_cancel(f));
+    assert_int_equal(even_status_of(&f->base), -EVEN_ESPENT);
+}
+
+async(int, spent_awaited)
+{
+    even_future *f = even_future_new(even_future);
+    even_set_result(f, 4);
+    await(f);
+    ssize_t n = await(f);
+    say("%zd %s", n, even_errname(even_status()));
+    return 0;
+}
+
+TEST(a_spent_future_awaited_again, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(spent_awaited()), 0);
+    assert_story("0 EVEN_ESPENT");
+    assert_reported("'future'");
+}
