@@ -573,6 +573,14 @@ def machine_facts(b):
     return {name: fact if fact is not None else "not installed" for name, fact in facts.items()}
 
 
+def busy_seconds():
+    """CPU time of the whole machine, and of what was started here."""
+    with open("/proc/stat") as f:
+        ticks = [int(word) for word in f.readline().split()[1:9]]
+    ours = os.times()
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK"), sum(ours[:4])
+
+
 COLUMNS = ("row", "ours", "peer", "best", "median", "target", "verdict")
 
 
@@ -604,12 +612,18 @@ def main():
         print("note: the machine is not idle, the figures will be noisy")
     print(flush=True)
 
+    machine, own = busy_seconds()
     for name in arguments.only or GROUPS:
         GROUPS[name](bench)
+    machine, own = (after - before for after, before in zip(busy_seconds(), (machine, own)))
+    other = max(0, machine - own) / max(machine, 0.01)
+    facts["CPU time of other work meanwhile"] = f"{other:.0%}"
     print_table(bench.rows)
+    print(f"\nCPU time of other work meanwhile: {other:.0%}" +
+          (": too much, measure again on an idle machine" if other > 0.1 and not bench.quick else ""))
     missed = sum(row["verdict"] == "NOT MET" for row in bench.rows)
     met = sum(row["verdict"] == "met" for row in bench.rows)
-    print(f"\n{met} targets met, {missed} not met, {len(bench.failures)} failures")
+    print(f"{met} targets met, {missed} not met, {len(bench.failures)} failures")
     for failure in bench.failures:
         print(f"failure: {failure}")
     if arguments.json:

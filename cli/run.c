@@ -19,8 +19,8 @@ static const char help[] =
     "usage: evenloop run FILE.c [OPTIONS] [-- ARGUMENTS]\n"
     "       evenloop run PROGRAM [OPTIONS] [-- ARGUMENTS]\n"
     "\n"
-    "Compiles FILE.c against the library and runs it with the arguments; a program is run as it is. The exit status is\n"
-    "the program's.\n"
+    "Compiles FILE.c against the library and runs it with the arguments; a program is run as it is. The exit status\n"
+    "is the program's.\n"
     "\n"
     "  --explain        tell in plain words, on standard error, what the loop does\n"
     "  --virtual-time   run on a simulated clock and network: sleeps take no time, each run is like the one before\n"
@@ -245,7 +245,8 @@ int command_run(int argc, char **argv)
         { "seed", required_argument, NULL, SEED },       { "backend", required_argument, NULL, BACKEND },
         { "help", no_argument, NULL, 'h' },              { NULL, 0, NULL, 0 },
     };
-    static const char *const backends[] = { "uring", "epoll", "sim", NULL }, *const levels[] = { "0", "1", "2", "3", "s", "g", NULL };
+    static const char *const backends[] = { "uring", "epoll", "sim", NULL };
+    static const char *const levels[] = { "0", "1", "2", "3", "s", "g", NULL };
     const char *backend = NULL, *seed = NULL, *level = "1";
     bool explain = false, virtual_time = false;
     int own = 1, o;

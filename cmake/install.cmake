@@ -10,6 +10,8 @@ if(TARGET evenloop_cli)
 endif()
 
 string(REPLACE ";" ", " EVEN_PC_REQUIRES_PRIVATE "${EVEN_REQUIRES_PRIVATE}")
+# Relative to the file, so that an installed tree may be moved.
+file(RELATIVE_PATH EVEN_PC_UP /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(cmake/evenloop.pc.in evenloop.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/evenloop.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

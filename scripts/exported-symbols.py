@@ -25,7 +25,7 @@ declared = {re.search(r"\b(even_\w+)\s*(?:\(|;|\[)", text)[1]
             for text in re.findall(r"\bEVEN_API\b[^;{]*;", headers)}
 listed = LIST.read_text().split() if LIST.exists() else []
 
-problems = [f"{name} is exported, but not listed (`make symbols`, if it is meant to be)" for name in exported if name not in listed]
+problems = [f"{name} is exported, but not listed: `make symbols`, if it is meant" for name in exported if name not in listed]
 problems += [f"{name} is listed, but no longer exported: that breaks programs" for name in listed if name not in exported]
 problems += [f"{name} is exported, but no public header declares it" for name in exported if name not in declared]
 problems += [f"{name} is declared EVEN_API, but not exported" for name in sorted(declared) if name not in exported]

@@ -27,14 +27,18 @@ tally() {
 }
 
 echo "== $name"
-if ! { cmake -S . -B "$folder" -G Ninja -DEVEN_WERROR=ON -DEVEN_BUILD_TESTS=ON $options && cmake --build "$folder"; } >"$log" 2>&1; then
+build() {
+    cmake -S . -B "$folder" -G Ninja -DEVEN_WERROR=ON -DEVEN_BUILD_TESTS=ON $options && cmake --build "$folder"
+}
+if ! build >"$log" 2>&1; then
     tail -40 "$log"
     tally 0 1 0
 fi
 grep 'evenloop: .* missing' "$log"
 
 rm -f "$folder/tests.xml"
-ctest --test-dir "$folder" -j "$(nproc)" --output-on-failure --no-tests=error --output-junit tests.xml "$@" </dev/null >"$log" 2>&1
+ctest --test-dir "$folder" -j "$(nproc)" --output-on-failure --no-tests=error --output-junit tests.xml "$@" \
+    </dev/null >"$log" 2>&1
 status=$?
 figure() { sed -n '1,20s/^.*[[:space:]]'$1'="\([0-9]*\)".*$/\1/p' "$folder/tests.xml" 2>/dev/null | head -1; }
 total=$(figure tests)
@@ -46,7 +50,7 @@ if [ -z "$total" ]; then
 fi
 # What failed, with its output; the whole is in the log.
 if [ "$status" != 0 ]; then
-    sed -n '/(Failed)\|\*\*\*Failed\|\*\*\*Timeout\|\*\*\*Exception\|\*\*\*Not Run/,/^[[:space:]]*Start\|^ *[0-9]*\/[0-9]* Test.*Passed/p' "$log" | head -200
+    sed -n '/\*\*\*\(Failed\|Timeout\|Exception\|Not Run\)/,/^[[:space:]]*Start\|Test.*Passed/p' "$log" | head -200
     sed -n '/The following tests FAILED/,$p' "$log"
     [ "${failed:-0}" != 0 ] || failed=1
 fi

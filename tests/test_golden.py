@@ -2,7 +2,8 @@
 """The programs of examples/notes: what they print, how long they take, and what the narrator tells of them.
 
     tests/test_golden.py BUILD_FOLDER [NAME...]     check
-    tests/test_golden.py BUILD_FOLDER --update      write tests/golden/NAME.txt anew; read the difference!
+    tests/test_golden.py BUILD_FOLDER --update      write tests/golden/NAME.txt, and docs/the-notes.md, anew; read the
+                                                    difference!
 
 On `sim` a narration is compared to the byte with tests/golden/NAME.txt, and what it says with the facts below, which
 are written by hand. Where the library knows no lines (no libdw, no debug information) it is compared without them. On
@@ -83,6 +84,8 @@ def run(folder, name, backend, explain):
         environment["EVENLOOP_BACKEND"] = backend
     if explain:
         environment["EVENLOOP_EXPLAIN"] = "1"
+    # ThreadSanitizer's programs sleep for a second as they end.
+    environment["TSAN_OPTIONS"] = environment.get("TSAN_OPTIONS", "") + " atexit_sleep_ms=0"
     command = os.environ.get("EVEN_EMULATOR", "").split() + [os.path.join(folder, "examples", "notes", name)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -169,6 +172,23 @@ def main():
         for key in facts:
             wanted = expected.get(key, type(facts[key])())
             checks.that("%s: %s" % (name, key), facts[key] == wanted, "%r\nexpected %r" % (facts[key], wanted))
+
+    # docs/the-notes.md tells these stories; --update puts the new ones there.
+    path = os.path.join(HERE, "..", "docs", "the-notes.md")
+    with open(path, encoding="utf-8") as f:
+        page = f.read()
+    for name, story in re.findall(r"<!-- tests/golden/(\w+)\.txt -->\n```\n(.*?)```\n", page, re.S):
+        if name not in names:
+            continue
+        with open(os.path.join(HERE, "golden", name + ".txt"), encoding="utf-8") as f:
+            golden = f.read()
+        if update:
+            page = page.replace(story, golden)
+        else:
+            checks.that(name + ": docs/the-notes.md", story == golden, difference(story, golden))
+    if update:
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(page)
 
     # In real time, all at once: they sleep most of it.
     for backend in [] if update else [b for b in ("uring", "epoll") if works(folder, b)]:

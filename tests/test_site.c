@@ -71,7 +71,7 @@ TEST(what_has_no_line_is_named_by_its_module_or_its_address)
     assert_int_equal(even__site_line(NULL, file, sizeof file), 0);
 }
 
-TEST(the_cache_may_overflow)
+TEST(the_cache_may_overflow, .no_faults = true)
 {
     char file[EVEN__SITE_MAX];
     need_lines();

@@ -199,7 +199,9 @@ EVEN_API even_int_aw *even_gather_array(size_t n, const void *objects, void *res
  * result. A coroutine is awaited inline, no task is made. Takes x. (asyncio.wait_for) */
 EVEN_API even_awaitable *even_wait_for_any(even_awaitable *x, double seconds) __attribute__((warn_unused_result));
 
-/* Ends as x does; cancelling it does not cancel x. Borrows x; a coroutine becomes a task, and goes on by itself.
+/* Ends as x does; cancelling it does not cancel x. A coroutine or an operation becomes a task, and goes on by itself. A task or
+ * a future, a gather too, is borrowed: it stays yours to await or to detach, so it wants a variable:
+ *     __auto_type both = gather(a(), b());  await(shield(both));  ...  even_detach(both);
  * (asyncio.shield) */
 EVEN_API even_awaitable *even_shield_any(even_awaitable *x) __attribute__((warn_unused_result));
 

@@ -270,6 +270,8 @@ int even_add_done_callback_any(even_awaitable *x, even_handle *h)
 {
     if (!even__loop_running)
         return -EVEN_ENOLOOP;
+    if (x->state == EVEN_SPENT)
+        return -EVEN_ESPENT;
     /* A coroutine that is no task ends as a call does: nobody would be told. */
     if (h->next || (x->state != EVEN_DONE && even__is_coroutine(x) && !even__is_task(x)))
         return -EVEN_ESTATE;

@@ -42,6 +42,7 @@ static void child_done(even_handle *h)
     c->object = NULL;
     g->pending--;
     if (g->pub.base.state == EVEN_ACTIVE) {
+        g->pub.result = 0;
         if (g->pending == 0) {
             even__complete(&g->pub.base, g->cancel_requested ? -ECANCELED : status < 0 && !g->statuses ? status : 0);
         } else if (status < 0 && !g->statuses && !g->cancel_requested) {
@@ -71,6 +72,7 @@ static void drop(even_awaitable *base)
         struct child *c = &g->children[i];
         if (c->object) {
             even__remove_waiter(c->object, &c->done);
+            c->object->flags |= EVEN__FETCHED;  /* as asyncio's: a gather takes the failures that come after its end */
             even_unref(c->object);
         }
     }

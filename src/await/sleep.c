@@ -13,6 +13,7 @@ static void is_due(even_handle *h)
 {
     struct sleep *s = even__container_of(h, struct sleep, timer.handle);
     even__trace(TIMER, .loop = even__loop_running, .object = &s->pub.base);
+    s->pub.result = 0;
     even__complete(&s->pub.base, 0);
 }
 

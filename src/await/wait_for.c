@@ -10,12 +10,14 @@ struct own {
     double seconds;
     even_timer timer;
     bool expired;
+    bool must_cancel_before;        /* another request was waiting to be delivered when the timer's came */
 };
 
 static void expire(even_handle *h)
 {
     struct own *w = even__container_of(h, struct own, timer.handle);
     even__trace(TIMER, .loop = even__loop_running);
+    w->must_cancel_before = w->task->by.task->must_cancel;
     w->expired = even_cancel_any(w->task);
 }
 
@@ -30,7 +32,7 @@ static void enter(even_awaitable *self)
     w->task = t->object;
     w->timer = (even_timer)EVEN_TIMER(expire);
     w->inner = NULL;
-    if (w->seconds > 0)
+    if (!(w->seconds <= 0))         /* NaN is refused there */
         status = even_call_later(t->loop, &w->timer, w->seconds);
     else if (x->state != EVEN_DONE)
         even_cancel_any(x);     /* no time at all: what has not begun never does */
@@ -43,11 +45,17 @@ static void enter(even_awaitable *self)
     } else {
         even__drop_silently(x);
     }
-    if (!(w->seconds > 0) && status == -ECANCELED && t->cancelling == before)
+    if (w->seconds <= 0 && status == -ECANCELED && t->cancelling == before)
         status = -ETIMEDOUT;
-    /* The request was ours alone: it ends here. One that came from elsewhere meanwhile goes on. */
-    if (w->expired && even_uncancel(NULL) <= before && status == -ECANCELED)
-        status = -ETIMEDOUT;
+    /* The timer's request ends here, delivered or not; one that came from elsewhere meanwhile goes on. */
+    if (w->expired && even_uncancel(NULL) <= before) {
+        if (!w->must_cancel_before)
+            t->must_cancel = false;
+        if (status == -ECANCELED)
+            status = -ETIMEDOUT;
+    }
+    if (status == 0)
+        even__mark_value();         /* a negative result of x is a value then, of this as well */
     if (status < 0)
         even__fail(status);
 }

@@ -1,16 +1,16 @@
 /* The simulated backend: virtual time, and behind it a network in memory (sim_net.c).
  *
- * The clock begins at 0 and moves only when nothing is ready: then it jumps to whatever comes first, the loop's deadline or
- * an arrival on the network. Without a seed all that has no order of its own comes first in, first out; a seed (the options',
- * or EVENLOOP_SEED) permutes it, the same way each time.
+ * The clock begins at 0 and moves only when nothing is ready: then it jumps to whatever comes first, the loop's
+ * deadline or an arrival on the network. Without a seed all that has no order of its own comes first in, first out; a
+ * seed (the options', or EVENLOOP_SEED) permutes it, the same way each time.
  *
- * Nothing outside can be waited for, but one thing: a job in another thread, which time stands still for (jobs.h). A thread
- * of the program's own that calls even_call_soon_threadsafe() must be announced in the same way: where nothing is announced,
- * nothing pending and no timer set, the loop would sleep for ever, and says -EVEN_EDEADLOCK instead.
+ * Nothing outside can be waited for, but one thing: a job in another thread, which time stands still for (jobs.h). A
+ * thread of the program's own that calls even_call_soon_threadsafe() must be announced in the same way: where nothing
+ * is announced, nothing pending and no timer set, the loop would sleep for ever, and says -EVEN_EDEADLOCK instead.
  *
- * Of real descriptors, the loop's own wake-up is waited for; any other can be closed, and read and written where that does
- * not wait (files, pipes with something in them). Everything else on them, readiness too, is refused with -EOPNOTSUPP: real
- * waiting has no place in virtual time. So is a foreign loop around this one.
+ * Of real descriptors, the loop's own wake-up is waited for; any other can be closed, and read and written where that
+ * does not wait (files, pipes with something in them). Everything else on them, readiness too, is refused with
+ * -EOPNOTSUPP: real waiting has no place in virtual time. So is a foreign loop around this one.
  */
 #include "sim.h"
 #include "../base/sys.h"
@@ -54,7 +54,7 @@ static int sim_open(even_loop *loop, const even_loop_options *options)
 
 static void end_strays(struct even__sim_state *sim)
 {
-    while (!even__queue_is_empty(&sim->strays)) {   /* bounded: while closing, only the library itself hears of an end */
+    while (!even__queue_is_empty(&sim->strays)) {   /* bounded: while closing, only the library hears of an end */
         even_op *op = even__container_of(sim->strays.next, even_op, handle);
         even__queue_remove(&op->handle);
         even__sim_done(sim, op, -ECANCELED);

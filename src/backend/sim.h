@@ -60,7 +60,7 @@ static inline void even__sim_done(struct even__sim_state *sim, even_op *op, int3
     even__op_done(op, result);
 }
 
-/* sim_net.c */
+/* sim_net.c, sim_tcp.c */
 extern const struct even__net even__sim_net;
 void even__sim_net_open(struct even__sim_state *sim);
 void even__sim_net_close(struct even__sim_state *sim);      /* ends what is pending, frees all */

@@ -1,96 +1,11 @@
-/* TCP in memory, for the simulated backend.
+/* The simulated network's addresses, and the calls on its sockets.
  *
- * One host with its loopback addresses, one network a loop. What a socket sends goes straight into the receiver's ring, and a
- * segment says when it will have arrived; each socket's segments arrive in order, one timer a socket. An operation waits in
- * the queue of its socket and direction until a poll can end it. What happens to a socket (a start, an arrival, room at the
- * other end) makes it active, and a poll serves the active ones: its cost is that of what happened, not of what exists.
- *
- *   connect: the server's half is made at once, and the SYN is a segment on its way to it: there it finds a listener, or
- *            none. A full backlog keeps it waiting.
- *   close:   sends FIN and lets the socket stand as an orphan until the other end has closed too; bytes that meet an orphan
- *            are answered by a reset. Unread bytes, or SO_LINGER 0, make a reset at once.
- *
- * Left out: TIME_WAIT, urgent data, SO_REUSEPORT, loss, AF_UNIX, datagrams. As in the kernel, what had arrived before a reset
- * can still be read; then the reset is told once, after that reads give 0 and writes -EPIPE.
+ * One host, its loopback addresses 127.0.0.0/8 and ::1, one network a loop. Left out: AF_UNIX, datagrams, SO_REUSEPORT.
  */
-#include "sim.h"
-#include "../base/sys.h"
+#include "sim_net.h"
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { SEGMENTS = 8, RING_MIN = 2048, FIRST_PORT = 32768, WAITS = INT32_MIN };
-
-enum state { FRESH, LISTENING, CONNECTING, EMBRYO, CONNECTED, RESET };
-
-/* What a segment carries besides its bytes, in the order in which it takes effect. */
-enum { SYN = 1, SYN_ACK = 2, FIN = 4, RST = 8 };
-
-struct segment {
-    int64_t at;
-    uint32_t bytes, flags;
-};
-
-struct endpoint {
-    uint8_t ip[16];     /* IPv4 as ::ffff:a.b.c.d */
-    uint16_t port;
-};
-
-struct even__sim_socket {
-    even_loop *loop;
-    int32_t fd;                     /* -1: not accepted yet, or closed */
-    uint16_t family;
-    uint8_t state;                  /* enum state */
-    bool orphan;                    /* closed, but not forgotten */
-    bool dead;                      /* to be freed once it has been served */
-    bool is_bound, only_v6, reuse, resets;
-    bool fin, shut_read, shut_write;
-    int error;                      /* to be told once */
-    struct endpoint local, remote;
-    struct even__sim_socket *peer, *bound_next;
-    even_handle all, active;
-
-    even_handle in, out, polls;     /* operations that wait */
-    uint32_t pending, cancels;      /* how many wait; how many of them shall not */
-    even_op *connect;               /* the one that began to connect */
-    even_watch *watch[2];           /* for reading, for writing */
-
-    /* What is on its way, and what has come. */
-    even_timer arrival;
-    struct segment segment[SEGMENTS];
-    uint32_t first_segment, segments;
-    unsigned char *ring;
-    uint32_t capacity, head, used, readable, window;
-
-    /* A listener's. */
-    even_handle accepted, waiting;  /* connections in its backlog, and those that find no room in it */
-    even_handle link;               /* in one of the two */
-    uint32_t queued, backlog;
-};
-
-static struct even__sim_state *sim_of(const struct even__sim_socket *s)
-{
-    return even__sim_of(s->loop);
-}
-
-static void mark(struct even__sim_socket *s)
-{
-    if (!s->active.next)
-        even__queue_append(&sim_of(s)->active, &s->active);
-}
-
-static struct even__sim_socket *find(const struct even__sim_state *sim, int fd)
-{
-    uint32_t i = (uint32_t)fd - EVEN__SIM_FD;
-    return fd >= EVEN__SIM_FD && i < sim->fds ? sim->slot[i].by_fd : NULL;
-}
-
-/* For the calls on a socket: what is wrong with a descriptor that is none of ours. */
-static int no_socket(int fd)
-{
-    return fd >= 0 && fd < EVEN__SIM_FD ? -EOPNOTSUPP : -EBADF;
-}
 
 /* ---- addresses ---- */
 
@@ -126,7 +41,7 @@ static void set_loopback(uint8_t ip[16], bool v4)
         memcpy(ip, &in6addr_loopback, 16);
 }
 
-static int parse(const struct even__sim_socket *s, const void *address, size_t length, struct endpoint *e)
+static int parse(const struct even__sim_socket *s, const void *address, size_t length, struct even__sim_endpoint *e)
 {
     sa_family_t family;
     if (length < sizeof family)
@@ -152,7 +67,8 @@ static int parse(const struct even__sim_socket *s, const void *address, size_t l
     return 0;
 }
 
-static socklen_t format(const struct even__sim_socket *s, const struct endpoint *e, struct sockaddr_storage *out)
+socklen_t even__sim_format(const struct even__sim_socket *s, const struct even__sim_endpoint *e,
+                           struct sockaddr_storage *out)
 {
     memset(out, 0, sizeof *out);
     if (s->family == AF_INET) {
@@ -182,7 +98,7 @@ static struct even__sim_socket **bucket(struct even__sim_state *sim, uint16_t po
     return &sim->bound[port % EVEN__SIM_PORTS];
 }
 
-static struct even__sim_socket *find_listener(struct even__sim_state *sim, const struct endpoint *e)
+struct even__sim_socket *even__sim_find_listener(struct even__sim_state *sim, const struct even__sim_endpoint *e)
 {
     struct even__sim_socket *best = NULL;
     for (struct even__sim_socket *s = *bucket(sim, e->port); s; s = s->bound_next)
@@ -191,7 +107,7 @@ static struct even__sim_socket *find_listener(struct even__sim_state *sim, const
     return best;
 }
 
-static bool is_free(struct even__sim_state *sim, const struct even__sim_socket *s, const struct endpoint *e)
+static bool is_free(struct even__sim_state *sim, const struct even__sim_socket *s, const struct even__sim_endpoint *e)
 {
     struct even__sim_socket wanted = { .local = *e, .family = s->family, .only_v6 = s->only_v6 };
     for (const struct even__sim_socket *o = *bucket(sim, e->port); o; o = o->bound_next)
@@ -201,14 +117,15 @@ static bool is_free(struct even__sim_state *sim, const struct even__sim_socket *
     return true;
 }
 
-static int bind_to(struct even__sim_state *sim, struct even__sim_socket *s, struct endpoint e)
+int even__sim_bind(struct even__sim_socket *s, struct even__sim_endpoint e)
 {
+    struct even__sim_state *sim = even__sim_state_of(s);
     if (e.port == 0) {
         for (uint32_t tries = 0; e.port == 0; tries++) {    /* bounded: each port once */
-            if (tries > UINT16_MAX - FIRST_PORT)
+            if (tries > UINT16_MAX - EVEN__SIM_FIRST_PORT)
                 return -EADDRINUSE;
             e.port = sim->next_port;
-            sim->next_port = sim->next_port == UINT16_MAX ? FIRST_PORT : (uint16_t)(sim->next_port + 1);
+            sim->next_port = sim->next_port == UINT16_MAX ? EVEN__SIM_FIRST_PORT : (uint16_t)(sim->next_port + 1);
             for (const struct even__sim_socket *o = *bucket(sim, e.port); o && e.port; o = o->bound_next)
                 if (o->local.port == e.port)
                     e.port = 0;
@@ -223,616 +140,35 @@ static int bind_to(struct even__sim_state *sim, struct even__sim_socket *s, stru
     return 0;
 }
 
-static void unbind(struct even__sim_socket *s)
+void even__sim_unbind(struct even__sim_socket *s)
 {
     if (!s->is_bound)
         return;
-    struct even__sim_socket **p = bucket(sim_of(s), s->local.port);
+    struct even__sim_socket **p = bucket(even__sim_state_of(s), s->local.port);
     while (*p != s)
         p = &(*p)->bound_next;
     *p = s->bound_next;
     s->is_bound = false;
 }
 
-/* ---- sockets come and go ---- */
-
-/* Room for one more in all that has one entry a socket. */
-static int reserve(struct even__sim_state *sim)
+/* Where a connect to this address goes, and from where. */
+int even__sim_route(const struct even__sim_socket *s, const void *address, size_t length,
+                    struct even__sim_endpoint *local, struct even__sim_endpoint *to)
 {
-    if (sim->sockets < sim->capacity)
-        return 0;
-    uint32_t n = sim->capacity ? sim->capacity * 2 : 16;
-    struct even__timers *arrivals = &sim->arrivals;
-    struct even__timer_slot *t = even__realloc(arrivals->slot, (n + 2) * sizeof *t);
-    if (!t)
-        return -ENOMEM;
-    arrivals->slot = t;
-    arrivals->capacity = n + 2;
-    struct even__sim_slot *slot = even__realloc(sim->slot, n * sizeof *slot);
-    if (!slot)
-        return -ENOMEM;
-    sim->slot = slot;
-    sim->capacity = n;
-    return 0;
-}
-
-static void arrived(even_handle *h);
-
-static struct even__sim_socket *socket_new(struct even__sim_state *sim, int family)
-{
-    if (reserve(sim) < 0)
-        return NULL;
-    struct even__sim_socket *s = sim->spare;
-    if (s) {
-        sim->spare = s->bound_next;
-        *s = (struct even__sim_socket){ .ring = s->ring, .capacity = s->capacity };
-    } else if (!(s = even__calloc(sizeof *s))) {
-        return NULL;
-    }
-    s->loop = sim->loop;
-    s->fd = -1;
-    s->family = (uint16_t)family;
-    s->window = EVEN__SIM_WINDOW;
-    s->arrival = (even_timer)EVEN_TIMER(arrived);
-    if (family == AF_INET)
-        set_v4(s->local.ip, zeros);
-    even__queue_init(&s->in);
-    even__queue_init(&s->out);
-    even__queue_init(&s->polls);
-    even__queue_init(&s->accepted);
-    even__queue_init(&s->waiting);
-    even__queue_append(&sim->all, &s->all);
-    sim->sockets++;
-    return s;
-}
-
-/* Its peer must know already that it is gone. */
-static void socket_free(struct even__sim_socket *s)
-{
-    struct even__sim_state *sim = sim_of(s);
-    even__check(!s->peer && s->fd < 0 && s->pending == 0);
-    if (s == sim->current) {
-        s->dead = true;
-        return;
-    }
-    unbind(s);
-    if (s->arrival.index)
-        even__timers_remove(&sim->arrivals, &s->arrival);
-    even_handle_cancel(&s->active);
-    even_handle_cancel(&s->link);
-    even__queue_remove(&s->all);
-    sim->sockets--;
-    s->bound_next = sim->spare;
-    sim->spare = s;
-}
-
-static int fd_new(struct even__sim_socket *s)
-{
-    struct even__sim_state *sim = sim_of(s);
-    uint32_t i = sim->free_fds ? sim->slot[--sim->free_fds].free_fd : sim->fds++;
-    sim->slot[i].by_fd = s;
-    return s->fd = (int)(EVEN__SIM_FD + i);
-}
-
-static void fd_free(struct even__sim_socket *s)
-{
-    struct even__sim_state *sim = sim_of(s);
-    uint32_t i = (uint32_t)s->fd - EVEN__SIM_FD;
-    sim->slot[i].by_fd = NULL;
-    sim->slot[sim->free_fds++].free_fd = i;
-    s->fd = -1;
-}
-
-/* ---- the wire ---- */
-
-static void expect_arrival(struct even__sim_socket *s)
-{
-    struct even__sim_state *sim = sim_of(s);
-    s->arrival.deadline = s->segment[s->first_segment].at;
-    s->arrival.order = s->loop->seeded ? (uint32_t)even__random(&s->loop->random) >> 1 : sim->arrival_order++;
-    int rc = even__timers_add(&sim->arrivals, &s->arrival);
-    even__check(rc == 0);   /* reserve() made room */
-}
-
-static void deliver(struct even__sim_socket *to, uint32_t bytes, uint32_t flags)
-{
-    struct even__sim_state *sim = sim_of(to);
-    int64_t latency = sim->latency;
-    if (to->loop->seeded && latency > 0)
-        latency = 1 + (int64_t)(even__random(&to->loop->random) % (uint64_t)(2 * latency));
-    int64_t at = sim->now + latency;
-    struct segment *last = &to->segment[(to->first_segment + to->segments - 1) % SEGMENTS];
-    if (to->segments && (last->at >= at || to->segments == SEGMENTS)) {
-        /* In order: not before the one before it. Without room for one more, all of it comes a little later. */
-        last->at = last->at > at ? last->at : at;
-        last->bytes += bytes;
-        last->flags |= flags;
-        return;
-    }
-    to->segment[(to->first_segment + to->segments++) % SEGMENTS] = (struct segment){ at, bytes, flags };
-    if (to->segments == 1)
-        expect_arrival(to);
-}
-
-/* Break the connection from this end; the other one will hear of it, unless nobody is there to hear. */
-static void reset_peer(struct even__sim_socket *s)
-{
-    struct even__sim_socket *peer = s->peer;
-    if (!peer)
-        return;
-    s->peer = peer->peer = NULL;
-    if (peer->orphan || peer->state == EMBRYO)
-        socket_free(peer);
-    else
-        deliver(peer, 0, RST);
-}
-
-static void enter_backlog(struct even__sim_socket *listener, struct even__sim_socket *s)
-{
-    s->state = CONNECTED;
-    even__queue_append(&listener->accepted, &s->link);
-    listener->queued++;
-    deliver(s->peer, 0, SYN_ACK);
-    mark(listener);
-}
-
-static void syn_arrived(struct even__sim_socket *s)
-{
-    struct even__sim_socket *listener = find_listener(sim_of(s), &s->local);
-    if (!listener) {
-        reset_peer(s);
-        socket_free(s);
-        return;
-    }
-    s->family = listener->family;
-    s->window = listener->window;
-    if (listener->queued <= listener->backlog)     /* one more than it says, as Linux has it */
-        enter_backlog(listener, s);
-    else
-        even__queue_append(&listener->waiting, &s->link);
-}
-
-static void rst_arrived(struct even__sim_socket *s)
-{
-    if (s->state == CONNECTING) {
-        s->error = -ECONNREFUSED;
-        s->state = FRESH;
-    } else {
-        s->error = s->fin ? -EPIPE : -ECONNRESET;
-        s->state = RESET;
-    }
-}
-
-static void arrived(even_handle *h)
-{
-    struct even__sim_socket *s = even__container_of(h, struct even__sim_socket, arrival.handle);
-    struct segment g = s->segment[s->first_segment];
-    s->first_segment = (s->first_segment + 1) % SEGMENTS;
-    if (--s->segments)
-        expect_arrival(s);
-    if (g.flags & SYN) {
-        syn_arrived(s);     /* nothing else can be in that segment: the client waits for the answer */
-        return;
-    }
-    if (s->orphan && g.bytes) {
-        reset_peer(s);
-        socket_free(s);
-        return;
-    }
-    if (g.flags & SYN_ACK)
-        s->state = CONNECTED;
-    s->readable += g.bytes;
-    if (g.flags & FIN)
-        s->fin = true;
-    if (g.flags & RST)
-        rst_arrived(s);
-    mark(s);
-}
-
-/* ---- operations ---- */
-
-static int take_error(struct even__sim_socket *s)
-{
-    int rc = s->error;
-    s->error = 0;
-    return rc;
-}
-
-/* With a seed, half of what moves bytes moves only some of them. */
-static uint32_t perhaps_short(struct even__sim_socket *s, uint32_t n)
-{
-    return n > 1 && even__sim_perhaps(s->loop) ? 1 + (uint32_t)(even__random(&s->loop->random) % n) : n;
-}
-
-static int try_recv(struct even__sim_socket *s, even_op *op)
-{
-    if (s->readable && op->length) {
-        uint32_t n = perhaps_short(s, s->readable < op->length ? s->readable : (uint32_t)op->length);
-        uint32_t part = s->capacity - s->head < n ? s->capacity - s->head : n;
-        memcpy(op->buffer, s->ring + s->head, part);
-        memcpy((char *)op->buffer + part, s->ring, n - part);
-        if (op->kind == EVEN_OP_RECV && (op->flags & MSG_PEEK))
-            return (int)n;
-        s->head = (s->head + n) & (s->capacity - 1);
-        s->used -= n;
-        s->readable -= n;
-        if (s->peer)
-            mark(s->peer);      /* there is room for more */
-        return (int)n;
-    }
-    if (s->fin || s->shut_read || (!op->length && s->state == CONNECTED))
-        return 0;
-    if (s->error)
-        return take_error(s);
-    if (s->state == FRESH || s->state == LISTENING)
-        return -ENOTCONN;
-    return s->state == RESET ? 0 : WAITS;
-}
-
-/* Room for `n` more bytes: a power of two. Less than the window if there is no memory. */
-static void grow(struct even__sim_socket *s, uint32_t n)
-{
-    uint32_t capacity = s->capacity ? s->capacity : RING_MIN;
-    while (capacity < s->used + n)
-        capacity *= 2;
-    unsigned char *ring = capacity > s->capacity ? even__malloc(capacity) : NULL;
-    if (!ring)
-        return;
-    uint32_t part = s->capacity - s->head < s->used ? s->capacity - s->head : s->used;
-    if (s->used) {
-        memcpy(ring, s->ring + s->head, part);
-        memcpy(ring + part, s->ring, s->used - part);
-    }
-    even__free(s->ring);
-    s->ring = ring;
-    s->capacity = capacity;
-    s->head = 0;
-}
-
-static int try_send(struct even__sim_socket *s, even_op *op)
-{
-    if (s->error)
-        return take_error(s);
-    if (s->state == CONNECTING)
-        return WAITS;
-    if (s->state != CONNECTED || s->shut_write)
-        return -EPIPE;
-    struct even__sim_socket *to = s->peer;
-    if (!to || !op->length)
-        return (int)op->length;     /* a reset is on its way to us: the bytes are lost, as those on a wire are */
-    uint32_t room = to->used < to->window ? to->window - to->used : 0;
-    if (!room)
-        return WAITS;
-    uint32_t n = perhaps_short(s, op->length < room ? (uint32_t)op->length : room);
-    grow(to, n);
-    if (n > to->capacity - to->used)
-        n = to->capacity - to->used;
-    if (!n)
-        return -ENOMEM;
-    uint32_t tail = (to->head + to->used) & (to->capacity - 1);
-    uint32_t part = to->capacity - tail < n ? to->capacity - tail : n;
-    memcpy(to->ring + tail, op->buffer, part);
-    memcpy(to->ring, (const char *)op->buffer + part, n - part);
-    to->used += n;
-    deliver(to, n, 0);
-    return (int)n;
-}
-
-static int try_accept(struct even__sim_socket *s, even_op *op)
-{
-    struct even__sim_state *sim = sim_of(s);
-    if (s->state != LISTENING)
-        return -EINVAL;
-    if (sim->fail_accepts) {    /* the kernel, too, misses the descriptor before it looks for a connection */
-        sim->fail_accepts--;
-        return -sim->fail_accepts_with;
-    }
-    if (!s->queued)
-        return WAITS;
-    struct even__sim_socket *a = even__container_of(s->accepted.next, struct even__sim_socket, link);
-    even__queue_remove(&a->link);
-    s->queued--;
-    if (!even__queue_is_empty(&s->waiting)) {
-        struct even__sim_socket *next = even__container_of(s->waiting.next, struct even__sim_socket, link);
-        even__queue_remove(&next->link);
-        enter_backlog(s, next);
-    }
-    if (op->buffer && op->address_length) {
-        struct sockaddr_storage address;
-        socklen_t length = format(a, &a->remote, &address);
-        memcpy(op->buffer, &address, length < *op->address_length ? length : *op->address_length);
-        *op->address_length = length;
-    }
-    return fd_new(a);
-}
-
-static int begin_connect(struct even__sim_socket *s, even_op *op)
-{
-    struct even__sim_state *sim = sim_of(s);
-    struct endpoint to;
-    int rc = parse(s, op->buffer, op->length, &to);
+    struct even__sim_endpoint e;
+    int rc = parse(s, address, length, &e);
     if (rc < 0)
         return rc;
-    bool v4 = is_v4(to.ip) || (s->family == AF_INET6 && is_v4(s->local.ip));
-    if (is_any(to.ip))
-        set_loopback(to.ip, v4);
-    if (!is_loopback(to.ip) || is_v4(to.ip) != v4 || (v4 && s->only_v6))
+    bool v4 = is_v4(e.ip) || (s->family == AF_INET6 && is_v4(s->local.ip));
+    if (is_any(e.ip))
+        set_loopback(e.ip, v4);
+    if (!is_loopback(e.ip) || is_v4(e.ip) != v4 || (v4 && s->only_v6))
         return -ENETUNREACH;
-    struct even__sim_socket *server = socket_new(sim, s->family);
-    if (!server)
-        return -ENOMEM;
-    struct endpoint local = s->local;
-    if (is_any(local.ip))
-        set_loopback(local.ip, v4);
-    if (s->is_bound) {
-        s->local = local;
-    } else if ((rc = bind_to(sim, s, local)) < 0) {
-        socket_free(server);
-        return rc == -EADDRINUSE ? -EADDRNOTAVAIL : rc;
-    }
-    s->remote = server->local = to;
-    server->remote = s->local;
-    server->state = EMBRYO;
-    s->state = CONNECTING;
-    s->connect = op;
-    s->peer = server;
-    server->peer = s;
-    deliver(server, 0, SYN);
-    return WAITS;
-}
-
-static int try_connect(struct even__sim_socket *s, even_op *op)
-{
-    if (s->error)
-        return take_error(s);
-    if (s->connect == op)
-        return s->state == CONNECTING ? WAITS : 0;
-    if (s->state == FRESH)
-        return begin_connect(s, op);
-    return s->state == CONNECTING ? -EALREADY : -EISCONN;
-}
-
-static int readiness(const struct even__sim_socket *s)
-{
-    int ready = s->error ? POLLERR : 0;
-    switch ((enum state)s->state) {
-    case FRESH:
-        return ready | POLLOUT | POLLHUP | (s->error ? POLLIN : 0);
-    case LISTENING:
-        return s->queued || sim_of(s)->fail_accepts ? POLLIN : 0;
-    case CONNECTING:
-    case EMBRYO:
-        return ready;
-    case RESET:
-        return ready | POLLIN | POLLOUT | POLLHUP | POLLRDHUP;
-    case CONNECTED:
-        break;
-    }
-    if (s->readable || s->fin || s->shut_read)
-        ready |= POLLIN;
-    if (s->fin || s->shut_read)
-        ready |= POLLRDHUP;
-    if (!s->peer || s->shut_write || s->peer->used < s->peer->window)
-        ready |= POLLOUT;
-    if (s->shut_write && (s->fin || s->shut_read))
-        ready |= POLLHUP;
-    return ready;
-}
-
-static int try_poll(struct even__sim_socket *s, even_op *op)
-{
-    int ready = readiness(s) & (op->events | POLLERR | POLLHUP);
-    return ready ? ready : WAITS;
-}
-
-static void close_socket(struct even__sim_socket *s);
-
-static int try_any(struct even__sim_socket *s, even_op *op)
-{
-    int rc;
-    switch ((enum even_op_kind)op->kind) {
-    case EVEN_OP_ACCEPT:
-        return try_accept(s, op);
-    case EVEN_OP_CONNECT:
-        return try_connect(s, op);
-    case EVEN_OP_RECV:
-    case EVEN_OP_READ:
-        rc = try_recv(s, op);
-        break;
-    case EVEN_OP_SEND:
-    case EVEN_OP_WRITE:
-        rc = try_send(s, op);
-        break;
-    case EVEN_OP_POLL:
-        return try_poll(s, op);
-    case EVEN_OP_CLOSE:
-        return s->pending > 1 ? -EBUSY : 0;
-    default:
-        return -EINVAL;
-    }
-    return rc == WAITS && (op->flags & MSG_DONTWAIT) ? -EAGAIN : rc;
-}
-
-static void serve_queue(struct even__sim_socket *s, even_handle *queue)
-{
-    struct even__sim_state *sim = sim_of(s);
-    bool wait = false;      /* in order: what waits keeps those behind it waiting; polls are no order */
-    even_handle now, *next;
-    even__queue_init(&now);
-    even__queue_splice(&now, queue);
-    for (even_handle *h = now.next; h != &now && !(wait && !s->cancels); h = next) {
-        next = h->next;
-        even_op *op = even__container_of(h, even_op, handle);
-        bool cancel = op->state == EVEN__OP_CANCELING;
-        if (wait && !cancel)
-            continue;
-        /* A cancel may come too late, which only a seed makes happen. */
-        int rc = cancel && (wait || !even__sim_perhaps(s->loop)) ? -ECANCELED : try_any(s, op);
-        if (rc == WAITS && !cancel) {
-            wait = queue != &s->polls;
-            continue;
-        }
-        even__queue_remove(h);
-        s->cancels -= cancel;
-        if (s->connect == op)
-            s->connect = NULL;
-        s->pending--;
-        if (op->kind == EVEN_OP_CLOSE && rc == 0)
-            close_socket(s);
-        even__sim_done(sim, op, rc == WAITS ? -ECANCELED : rc);
-    }
-    even__queue_splice(&now, queue);    /* started meanwhile: behind those that wait */
-    even__queue_splice(queue, &now);
-}
-
-static void serve(struct even__sim_socket *s)
-{
-    struct even__sim_state *sim = sim_of(s);
-    sim->current = s;
-    bool in_first = !even__sim_perhaps(s->loop);
-    serve_queue(s, in_first ? &s->in : &s->out);
-    serve_queue(s, in_first ? &s->out : &s->in);
-    serve_queue(s, &s->polls);
-    for (int i = 0; i < 2; i++) {
-        even_watch *w = s->watch[i];
-        int ready = w && !(i == 1 && w == s->watch[0]) ? readiness(s) & (w->events | POLLERR | POLLHUP) : 0;
-        if (ready) {
-            even__watch_ready(w, ready);
-            sim->progress = true;
-            mark(s);        /* level-triggered: the next poll looks again */
-        }
-    }
-    sim->current = NULL;
-    if (s->dead)
-        socket_free(s);
-}
-
-static void shuffle(struct even__sim_state *sim, even_handle *list)
-{
-    uint32_t n = 0;
-    while (!even__queue_is_empty(list)) {
-        even_handle *h = list->next;
-        even__queue_remove(h);
-        sim->slot[n++].shuffled = even__container_of(h, struct even__sim_socket, active);
-    }
-    for (; n; n--) {
-        uint32_t i = (uint32_t)(even__random(&sim->loop->random) % n);
-        even__queue_append(list, &sim->slot[i].shuffled->active);
-        sim->slot[i].shuffled = sim->slot[n - 1].shuffled;
-    }
-}
-
-void even__sim_net_run(struct even__sim_state *sim)
-{
-    even_timer *t;
-    while ((t = even__timers_first(&sim->arrivals)) && t->deadline <= sim->now) {   /* bounded: what is in flight */
-        even__timers_remove(&sim->arrivals, t);
-        t->handle.run(&t->handle);
-    }
-    even_handle now;
-    even__queue_init(&now);
-    even__queue_splice(&now, &sim->active);
-    if (sim->loop->seeded)
-        shuffle(sim, &now);
-    while (!even__queue_is_empty(&now)) {   /* bounded: what becomes active again waits for the next run */
-        even_handle *h = now.next;
-        even__queue_remove(h);
-        serve(even__container_of(h, struct even__sim_socket, active));
-    }
-}
-
-int64_t even__sim_net_next(struct even__sim_state *sim)
-{
-    if (!even__queue_is_empty(&sim->active))
-        return sim->now;
-    const even_timer *t = even__timers_first(&sim->arrivals);
-    return t ? t->deadline : INT64_MAX;
-}
-
-bool even__sim_net_start(struct even__sim_state *sim, even_op *op)
-{
-    struct even__sim_socket *s = find(sim, op->fd);
-    if (!s)
-        return false;
-    bool in = op->kind == EVEN_OP_ACCEPT || op->kind == EVEN_OP_RECV || op->kind == EVEN_OP_READ;
-    even__queue_append(op->kind == EVEN_OP_POLL ? &s->polls : in ? &s->in : &s->out, &op->handle);
-    s->pending++;
-    mark(s);
-    return true;
-}
-
-void even__sim_net_cancel(struct even__sim_state *sim, even_op *op)
-{
-    struct even__sim_socket *s = find(sim, op->fd);
-    if (!s)
-        return;     /* no socket of ours: it ends at the next poll anyway */
-    s->cancels++;
-    mark(s);
-}
-
-int even__sim_net_watch(struct even__sim_state *sim, even_watch *w)
-{
-    struct even__sim_socket *s = find(sim, w->fd);
-    if (!s)
-        return no_socket(w->fd);
-    bool in = w->events & POLLIN, out = w->events & POLLOUT;
-    if ((in && s->watch[0]) || (out && s->watch[1]))
-        return -EEXIST;
-    if (in)
-        s->watch[0] = w;
-    if (out)
-        s->watch[1] = w;
-    mark(s);
+    *to = e;
+    *local = s->local;
+    if (is_any(local->ip))
+        set_loopback(local->ip, v4);
     return 0;
-}
-
-void even__sim_net_unwatch(struct even__sim_state *sim, even_watch *w)
-{
-    struct even__sim_socket *s = find(sim, w->fd);
-    for (int i = 0; s && i < 2; i++)
-        if (s->watch[i] == w)
-            s->watch[i] = NULL;
-}
-
-void even__sim_net_open(struct even__sim_state *sim)
-{
-    even__queue_init(&sim->all);
-    even__queue_init(&sim->active);
-    sim->latency = EVEN__SIM_LATENCY;
-    sim->next_port = FIRST_PORT;
-}
-
-static void end_all(struct even__sim_state *sim, even_handle *queue)
-{
-    while (!even__queue_is_empty(queue)) {      /* bounded: while closing, what is started goes elsewhere */
-        even_op *op = even__container_of(queue->next, even_op, handle);
-        even__queue_remove(&op->handle);
-        even__sim_done(sim, op, -ECANCELED);
-    }
-}
-
-void even__sim_net_close(struct even__sim_state *sim)
-{
-    for (even_handle *h = sim->all.next; h != &sim->all; h = h->next) {
-        struct even__sim_socket *s = even__container_of(h, struct even__sim_socket, all);
-        end_all(sim, &s->in);
-        end_all(sim, &s->out);
-        end_all(sim, &s->polls);
-    }
-    while (!even__queue_is_empty(&sim->all)) {
-        struct even__sim_socket *s = even__container_of(sim->all.next, struct even__sim_socket, all);
-        even__queue_remove(&s->all);
-        even__free(s->ring);
-        even__free(s);
-    }
-    while (sim->spare) {
-        struct even__sim_socket *s = sim->spare;
-        sim->spare = s->bound_next;
-        even__free(s->ring);
-        even__free(s);
-    }
-    even__timers_done(&sim->arrivals);
-    even__free(sim->slot);
 }
 
 /* ---- the calls on sockets ---- */
@@ -843,17 +179,21 @@ static int net_socket(even_loop *loop, int family, int type, int protocol)
         return -EAFNOSUPPORT;
     if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != SOCK_STREAM || (protocol != 0 && protocol != IPPROTO_TCP))
         return -EPROTONOSUPPORT;
-    struct even__sim_socket *s = socket_new(even__sim_of(loop), family);
-    return s ? fd_new(s) : -ENOMEM;
+    struct even__sim_socket *s = even__sim_socket_new(even__sim_of(loop), family);
+    if (!s)
+        return -ENOMEM;
+    if (family == AF_INET)
+        set_v4(s->local.ip, zeros);
+    return even__sim_fd_new(s);
 }
 
 static int net_bind(even_loop *loop, int fd, const struct sockaddr *address, socklen_t length)
 {
     struct even__sim_state *sim = even__sim_of(loop);
-    struct even__sim_socket *s = find(sim, fd);
-    struct endpoint e;
+    struct even__sim_socket *s = even__sim_find(sim, fd);
+    struct even__sim_endpoint e;
     if (!s)
-        return no_socket(fd);
+        return even__sim_no_socket(fd);
     int rc = parse(s, address, length, &e);
     if (rc < 0)
         return rc;
@@ -861,19 +201,19 @@ static int net_bind(even_loop *loop, int fd, const struct sockaddr *address, soc
         return -EINVAL;
     if (!is_any(e.ip) && !is_loopback(e.ip))
         return -EADDRNOTAVAIL;
-    return bind_to(sim, s, e);
+    return even__sim_bind(s, e);
 }
 
 static int net_listen(even_loop *loop, int fd, int backlog)
 {
     struct even__sim_state *sim = even__sim_of(loop);
-    struct even__sim_socket *s = find(sim, fd);
+    struct even__sim_socket *s = even__sim_find(sim, fd);
     if (!s)
-        return no_socket(fd);
+        return even__sim_no_socket(fd);
     if (s->state != FRESH && s->state != LISTENING)
         return -EINVAL;
     if (!s->is_bound) {
-        int rc = bind_to(sim, s, s->local);
+        int rc = even__sim_bind(s, s->local);
         if (rc < 0)
             return rc;
     }
@@ -883,26 +223,26 @@ static int net_listen(even_loop *loop, int fd, int backlog)
             return -EADDRINUSE;     /* both were bound with SO_REUSEADDR; only one can listen */
     s->state = LISTENING;
     s->backlog = backlog < 0 || backlog > SOMAXCONN ? SOMAXCONN : (uint32_t)backlog;
-    mark(s);
+    even__sim_mark(s);
     return 0;
 }
 
 static int net_name(even_loop *loop, int fd, bool peer, struct sockaddr_storage *address, socklen_t *length)
 {
-    const struct even__sim_socket *s = find(even__sim_of(loop), fd);
+    const struct even__sim_socket *s = even__sim_find(even__sim_of(loop), fd);
     if (!s)
-        return no_socket(fd);
+        return even__sim_no_socket(fd);
     if (peer && s->state != CONNECTED)
         return -ENOTCONN;
-    *length = format(s, peer ? &s->remote : &s->local, address);
+    *length = even__sim_format(s, peer ? &s->remote : &s->local, address);
     return 0;
 }
 
 static int net_shutdown(even_loop *loop, int fd, int how)
 {
-    struct even__sim_socket *s = find(even__sim_of(loop), fd);
+    struct even__sim_socket *s = even__sim_find(even__sim_of(loop), fd);
     if (!s)
-        return no_socket(fd);
+        return even__sim_no_socket(fd);
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
         return -EINVAL;
     if (s->state != CONNECTED)
@@ -912,17 +252,17 @@ static int net_shutdown(even_loop *loop, int fd, int how)
     if (how != SHUT_RD && !s->shut_write) {
         s->shut_write = true;
         if (s->peer)
-            deliver(s->peer, 0, FIN);
+            even__sim_deliver(s->peer, 0, FIN);
     }
-    mark(s);
+    even__sim_mark(s);
     return 0;
 }
 
 static int net_set_option(even_loop *loop, int fd, int level, int option, int value)
 {
-    struct even__sim_socket *s = find(even__sim_of(loop), fd);
+    struct even__sim_socket *s = even__sim_find(even__sim_of(loop), fd);
     if (!s)
-        return no_socket(fd);
+        return even__sim_no_socket(fd);
     if (level == SOL_SOCKET) {
         switch (option) {
         case SO_REUSEADDR:
@@ -952,39 +292,10 @@ static int net_set_option(even_loop *loop, int fd, int level, int option, int va
     return level == IPPROTO_TCP ? 0 : -ENOPROTOOPT;
 }
 
-static void refuse_all(even_handle *list)
-{
-    while (!even__queue_is_empty(list)) {
-        struct even__sim_socket *s = even__container_of(list->next, struct even__sim_socket, link);
-        even__queue_remove(&s->link);
-        reset_peer(s);
-        socket_free(s);
-    }
-}
-
-/* The descriptor's end, and as much of the socket as the other end does not need. */
-static void close_socket(struct even__sim_socket *s)
-{
-    fd_free(s);
-    unbind(s);
-    s->watch[0] = s->watch[1] = NULL;
-    refuse_all(&s->accepted);
-    refuse_all(&s->waiting);
-    if (s->peer && s->state == CONNECTED && !s->resets && !s->readable && !s->peer->orphan) {
-        s->orphan = true;
-        if (!s->shut_write)
-            deliver(s->peer, 0, FIN);
-        s->shut_write = true;
-        return;
-    }
-    reset_peer(s);
-    socket_free(s);
-}
-
 static int net_close(even_loop *loop, int fd)
 {
     struct even__sim_state *sim = even__sim_of(loop);
-    struct even__sim_socket *s = find(sim, fd);
+    struct even__sim_socket *s = even__sim_find(sim, fd);
     if (!s)
         return fd < EVEN__SIM_FD ? (int)even__sys(close(fd)) : -EBADF;
     if (sim->closing)
@@ -993,7 +304,7 @@ static int net_close(even_loop *loop, int fd)
         even__report("descriptor %d was to be closed while %u operations were pending on it", fd, s->pending);
         return -EBUSY;
     }
-    close_socket(s);
+    even__sim_close(s);
     return 0;
 }
 

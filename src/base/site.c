@@ -140,7 +140,7 @@ static bool recall(struct lookup *l)
         const struct slot *s = slot_of(l->site, i);
         if ((found = s->site == l->site)) {
             l->line = s->line;
-            strcpy(l->file, s->file);
+            snprintf(l->file, sizeof l->file, "%s", s->file);
         }
     }
     pthread_mutex_unlock(&slots_lock);
@@ -157,7 +157,7 @@ static void remember(const struct lookup *l)
             s = slot_of(l->site, i);
     s->site = l->site;
     s->line = l->line;
-    strcpy(s->file, l->file);
+    memcpy(s->file, l->file, strlen(l->file) + 1);
     pthread_mutex_unlock(&slots_lock);
 }
 

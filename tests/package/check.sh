@@ -12,7 +12,7 @@ unset EVENLOOP_BACKEND
 
 pc=$(find "$prefix" -name evenloop.pc)
 export PKG_CONFIG_PATH="$(dirname "$pc")"
-libdir=$(pkg-config --variable=libdir evenloop)
+libdir=$(realpath "$(pkg-config --variable=libdir evenloop)")
 [ "$libdir" = "$(dirname "$(dirname "$pc")")" ] || { echo "the pkg-config file says $libdir, but is at $pc"; exit 1; }
 pkg-config --cflags evenloop | grep -q -e -fstack-clash-protection || { echo "Cflags without -fstack-clash-protection"; exit 1; }
 

@@ -1,0 +1,639 @@
+/* TCP in memory, for the simulated backend.
+ *
+ * What a socket sends goes straight into the receiver's ring, and a segment says when it will have arrived; each
+ * socket's segments arrive in order, one timer a socket. An operation waits in the queue of its socket and direction
+ * until a poll can end it. What happens to a socket (a start, an arrival, room at the other end) makes it active, and
+ * a poll serves the active ones: its cost is that of what happened, not of what exists.
+ *
+ *   connect: the server's half is made at once, and the SYN is a segment on its way to it: there it finds a listener,
+ *            or none. A full backlog keeps it waiting.
+ *   close:   sends FIN and lets the socket stand as an orphan until the other end has closed too; bytes that meet an
+ *            orphan are answered by a reset. Unread bytes, or SO_LINGER 0, make a reset at once.
+ *
+ * As in the kernel, what had arrived before a reset can still be read; then the reset is told once, after that reads
+ * give 0 and writes -EPIPE. Left out: loss, TIME_WAIT, urgent data.
+ */
+#include "sim_net.h"
+#include <poll.h>
+#include <string.h>
+
+enum { RING_MIN = 2048, WAITS = INT32_MIN };
+
+/* ---- sockets come and go ---- */
+
+/* Room for one more in all that has one entry a socket. */
+static int reserve(struct even__sim_state *sim)
+{
+    if (sim->sockets < sim->capacity)
+        return 0;
+    uint32_t n = sim->capacity ? sim->capacity * 2 : 16;
+    struct even__timers *arrivals = &sim->arrivals;
+    struct even__timer_slot *t = even__realloc(arrivals->slot, (n + 2) * sizeof *t);
+    if (!t)
+        return -ENOMEM;
+    arrivals->slot = t;
+    arrivals->capacity = n + 2;
+    struct even__sim_slot *slot = even__realloc(sim->slot, n * sizeof *slot);
+    if (!slot)
+        return -ENOMEM;
+    sim->slot = slot;
+    sim->capacity = n;
+    return 0;
+}
+
+static void arrived(even_handle *h);
+
+struct even__sim_socket *even__sim_socket_new(struct even__sim_state *sim, int family)
+{
+    if (reserve(sim) < 0)
+        return NULL;
+    struct even__sim_socket *s = sim->spare;
+    if (s) {
+        sim->spare = s->bound_next;
+        *s = (struct even__sim_socket){ .ring = s->ring, .capacity = s->capacity };
+    } else if (!(s = even__calloc(sizeof *s))) {
+        return NULL;
+    }
+    s->loop = sim->loop;
+    s->fd = -1;
+    s->family = (uint16_t)family;
+    s->window = EVEN__SIM_WINDOW;
+    s->arrival = (even_timer)EVEN_TIMER(arrived);
+    even__queue_init(&s->in);
+    even__queue_init(&s->out);
+    even__queue_init(&s->polls);
+    even__queue_init(&s->accepted);
+    even__queue_init(&s->waiting);
+    even__queue_append(&sim->all, &s->all);
+    sim->sockets++;
+    return s;
+}
+
+/* Its peer must know already that it is gone. */
+static void socket_free(struct even__sim_socket *s)
+{
+    struct even__sim_state *sim = even__sim_state_of(s);
+    even__check(!s->peer && s->fd < 0 && s->pending == 0);
+    if (s == sim->current) {
+        s->dead = true;
+        return;
+    }
+    even__sim_unbind(s);
+    if (s->arrival.index)
+        even__timers_remove(&sim->arrivals, &s->arrival);
+    even_handle_cancel(&s->active);
+    even_handle_cancel(&s->link);
+    even__queue_remove(&s->all);
+    sim->sockets--;
+    s->bound_next = sim->spare;
+    sim->spare = s;
+}
+
+int even__sim_fd_new(struct even__sim_socket *s)
+{
+    struct even__sim_state *sim = even__sim_state_of(s);
+    uint32_t i = sim->free_fds ? sim->slot[--sim->free_fds].free_fd : sim->fds++;
+    sim->slot[i].by_fd = s;
+    return s->fd = (int)(EVEN__SIM_FD + i);
+}
+
+static void fd_free(struct even__sim_socket *s)
+{
+    struct even__sim_state *sim = even__sim_state_of(s);
+    uint32_t i = (uint32_t)s->fd - EVEN__SIM_FD;
+    sim->slot[i].by_fd = NULL;
+    sim->slot[sim->free_fds++].free_fd = i;
+    s->fd = -1;
+}
+
+/* ---- the wire ---- */
+
+static void expect_arrival(struct even__sim_socket *s)
+{
+    struct even__sim_state *sim = even__sim_state_of(s);
+    s->arrival.deadline = s->segment[s->first_segment].at;
+    s->arrival.order = s->loop->seeded ? (uint32_t)even__random(&s->loop->random) >> 1 : sim->arrival_order++;
+    int rc = even__timers_add(&sim->arrivals, &s->arrival);
+    even__check(rc == 0);       /* reserve() made room */
+}
+
+void even__sim_deliver(struct even__sim_socket *to, uint32_t bytes, uint32_t flags)
+{
+    struct even__sim_state *sim = even__sim_state_of(to);
+    int64_t latency = sim->latency;
+    if (to->loop->seeded && latency > 0)
+        latency = 1 + (int64_t)(even__random(&to->loop->random) % (uint64_t)(2 * latency));
+    int64_t at = sim->now + latency;
+    struct even__sim_segment *last = &to->segment[(to->first_segment + to->segments - 1) % EVEN__SIM_SEGMENTS];
+    if (to->segments && (last->at >= at || to->segments == EVEN__SIM_SEGMENTS)) {
+        /* In order: not before the one before it. Without room for one more, all of it comes a little later. */
+        last->at = last->at > at ? last->at : at;
+        last->bytes += bytes;
+        last->flags |= flags;
+        return;
+    }
+    uint32_t next = (to->first_segment + to->segments++) % EVEN__SIM_SEGMENTS;
+    to->segment[next] = (struct even__sim_segment){ at, bytes, flags };
+    if (to->segments == 1)
+        expect_arrival(to);
+}
+
+/* Break the connection from this end; the other one will hear of it, unless nobody is there to hear. */
+static void reset_peer(struct even__sim_socket *s)
+{
+    struct even__sim_socket *peer = s->peer;
+    if (!peer)
+        return;
+    s->peer = peer->peer = NULL;
+    if (peer->orphan || peer->state == EMBRYO)
+        socket_free(peer);
+    else
+        even__sim_deliver(peer, 0, RST);
+}
+
+static void enter_backlog(struct even__sim_socket *listener, struct even__sim_socket *s)
+{
+    s->state = CONNECTED;
+    even__queue_append(&listener->accepted, &s->link);
+    listener->queued++;
+    even__sim_deliver(s->peer, 0, SYN_ACK);
+    even__sim_mark(listener);
+}
+
+static void syn_arrived(struct even__sim_socket *s)
+{
+    struct even__sim_socket *listener = even__sim_find_listener(even__sim_state_of(s), &s->local);
+    if (!listener) {
+        reset_peer(s);
+        socket_free(s);
+        return;
+    }
+    s->family = listener->family;
+    s->window = listener->window;
+    if (listener->queued <= listener->backlog)     /* one more than it says, as Linux has it */
+        enter_backlog(listener, s);
+    else
+        even__queue_append(&listener->waiting, &s->link);
+}
+
+static void rst_arrived(struct even__sim_socket *s)
+{
+    if (s->state == CONNECTING) {
+        s->error = -ECONNREFUSED;
+        s->state = FRESH;
+    } else {
+        s->error = s->fin ? -EPIPE : -ECONNRESET;
+        s->state = RESET;
+    }
+}
+
+static void arrived(even_handle *h)
+{
+    struct even__sim_socket *s = even__container_of(h, struct even__sim_socket, arrival.handle);
+    struct even__sim_segment g = s->segment[s->first_segment];
+    s->first_segment = (s->first_segment + 1) % EVEN__SIM_SEGMENTS;
+    if (--s->segments)
+        expect_arrival(s);
+    if (g.flags & SYN) {
+        syn_arrived(s);     /* nothing else can be in that segment: the client waits for the answer */
+        return;
+    }
+    if (s->orphan && g.bytes) {
+        reset_peer(s);
+        socket_free(s);
+        return;
+    }
+    if (g.flags & SYN_ACK)
+        s->state = CONNECTED;
+    s->readable += g.bytes;
+    if (g.flags & FIN)
+        s->fin = true;
+    if (g.flags & RST)
+        rst_arrived(s);
+    even__sim_mark(s);
+}
+
+static void refuse_all(even_handle *list)
+{
+    while (!even__queue_is_empty(list)) {
+        struct even__sim_socket *s = even__container_of(list->next, struct even__sim_socket, link);
+        even__queue_remove(&s->link);
+        reset_peer(s);
+        socket_free(s);
+    }
+}
+
+/* The descriptor's end, and as much of the socket as the other end does not need. */
+void even__sim_close(struct even__sim_socket *s)
+{
+    fd_free(s);
+    even__sim_unbind(s);
+    s->watch[0] = s->watch[1] = NULL;
+    refuse_all(&s->accepted);
+    refuse_all(&s->waiting);
+    if (s->peer && s->state == CONNECTED && !s->resets && !s->readable && !s->peer->orphan) {
+        s->orphan = true;
+        if (!s->shut_write)
+            even__sim_deliver(s->peer, 0, FIN);
+        s->shut_write = true;
+        return;
+    }
+    reset_peer(s);
+    socket_free(s);
+}
+
+/* ---- operations ---- */
+
+static int take_error(struct even__sim_socket *s)
+{
+    int rc = s->error;
+    s->error = 0;
+    return rc;
+}
+
+/* With a seed, half of what moves bytes moves only some of them. */
+static uint32_t perhaps_short(struct even__sim_socket *s, uint32_t n)
+{
+    return n > 1 && even__sim_perhaps(s->loop) ? 1 + (uint32_t)(even__random(&s->loop->random) % n) : n;
+}
+
+static int try_recv(struct even__sim_socket *s, even_op *op)
+{
+    if (s->readable && op->length) {
+        uint32_t n = perhaps_short(s, s->readable < op->length ? s->readable : (uint32_t)op->length);
+        uint32_t part = s->capacity - s->head < n ? s->capacity - s->head : n;
+        memcpy(op->buffer, s->ring + s->head, part);
+        memcpy((char *)op->buffer + part, s->ring, n - part);
+        if (op->kind == EVEN_OP_RECV && (op->flags & MSG_PEEK))
+            return (int)n;
+        s->head = (s->head + n) & (s->capacity - 1);
+        s->used -= n;
+        s->readable -= n;
+        if (s->peer)
+            even__sim_mark(s->peer);      /* there is room for more */
+        return (int)n;
+    }
+    if (s->fin || s->shut_read || (!op->length && s->state == CONNECTED))
+        return 0;
+    if (s->error)
+        return take_error(s);
+    if (s->state == FRESH || s->state == LISTENING)
+        return -ENOTCONN;
+    return s->state == RESET ? 0 : WAITS;
+}
+
+/* Room for `n` more bytes: a power of two. Less than the window if there is no memory. */
+static void grow(struct even__sim_socket *s, uint32_t n)
+{
+    uint32_t capacity = s->capacity ? s->capacity : RING_MIN;
+    while (capacity < s->used + n)
+        capacity *= 2;
+    unsigned char *ring = capacity > s->capacity ? even__malloc(capacity) : NULL;
+    if (!ring)
+        return;
+    uint32_t part = s->capacity - s->head < s->used ? s->capacity - s->head : s->used;
+    if (s->used) {
+        memcpy(ring, s->ring + s->head, part);
+        memcpy(ring + part, s->ring, s->used - part);
+    }
+    even__free(s->ring);
+    s->ring = ring;
+    s->capacity = capacity;
+    s->head = 0;
+}
+
+static int try_send(struct even__sim_socket *s, even_op *op)
+{
+    if (s->error)
+        return take_error(s);
+    if (s->state == CONNECTING)
+        return WAITS;
+    if (s->state != CONNECTED || s->shut_write)
+        return -EPIPE;
+    struct even__sim_socket *to = s->peer;
+    if (!to || !op->length)
+        return (int)op->length;     /* a reset is on its way to us: the bytes are lost, as those on a wire are */
+    uint32_t room = to->used < to->window ? to->window - to->used : 0;
+    if (!room)
+        return WAITS;
+    uint32_t n = perhaps_short(s, op->length < room ? (uint32_t)op->length : room);
+    grow(to, n);
+    if (n > to->capacity - to->used)
+        n = to->capacity - to->used;
+    if (!n)
+        return -ENOMEM;
+    uint32_t tail = (to->head + to->used) & (to->capacity - 1);
+    uint32_t part = to->capacity - tail < n ? to->capacity - tail : n;
+    memcpy(to->ring + tail, op->buffer, part);
+    memcpy(to->ring, (const char *)op->buffer + part, n - part);
+    to->used += n;
+    even__sim_deliver(to, n, 0);
+    return (int)n;
+}
+
+static int try_accept(struct even__sim_socket *s, even_op *op)
+{
+    struct even__sim_state *sim = even__sim_state_of(s);
+    if (s->state != LISTENING)
+        return -EINVAL;
+    if (sim->fail_accepts) {    /* the kernel, too, misses the descriptor before it looks for a connection */
+        sim->fail_accepts--;
+        return -sim->fail_accepts_with;
+    }
+    if (!s->queued)
+        return WAITS;
+    struct even__sim_socket *a = even__container_of(s->accepted.next, struct even__sim_socket, link);
+    even__queue_remove(&a->link);
+    s->queued--;
+    if (!even__queue_is_empty(&s->waiting)) {
+        struct even__sim_socket *next = even__container_of(s->waiting.next, struct even__sim_socket, link);
+        even__queue_remove(&next->link);
+        enter_backlog(s, next);
+    }
+    if (op->buffer && op->address_length) {
+        struct sockaddr_storage address;
+        socklen_t length = even__sim_format(a, &a->remote, &address);
+        memcpy(op->buffer, &address, length < *op->address_length ? length : *op->address_length);
+        *op->address_length = length;
+    }
+    return even__sim_fd_new(a);
+}
+
+static int begin_connect(struct even__sim_socket *s, even_op *op)
+{
+    struct even__sim_state *sim = even__sim_state_of(s);
+    struct even__sim_endpoint to, local;
+    int rc = even__sim_route(s, op->buffer, op->length, &local, &to);
+    if (rc < 0)
+        return rc;
+    struct even__sim_socket *server = even__sim_socket_new(sim, s->family);
+    if (!server)
+        return -ENOMEM;
+    if (s->is_bound) {
+        s->local = local;
+    } else if ((rc = even__sim_bind(s, local)) < 0) {
+        socket_free(server);
+        return rc == -EADDRINUSE ? -EADDRNOTAVAIL : rc;
+    }
+    s->remote = server->local = to;
+    server->remote = s->local;
+    server->state = EMBRYO;
+    s->state = CONNECTING;
+    s->connect = op;
+    s->peer = server;
+    server->peer = s;
+    even__sim_deliver(server, 0, SYN);
+    return WAITS;
+}
+
+static int try_connect(struct even__sim_socket *s, even_op *op)
+{
+    if (s->error)
+        return take_error(s);
+    if (s->connect == op)
+        return s->state == CONNECTING ? WAITS : 0;
+    if (s->state == FRESH)
+        return begin_connect(s, op);
+    return s->state == CONNECTING ? -EALREADY : -EISCONN;
+}
+
+static int readiness(const struct even__sim_socket *s)
+{
+    int ready = s->error ? POLLERR : 0;
+    switch ((enum even__sim_socket_state)s->state) {
+    case FRESH:
+        return ready | POLLOUT | POLLHUP | (s->error ? POLLIN : 0);
+    case LISTENING:
+        return s->queued || even__sim_state_of(s)->fail_accepts ? POLLIN : 0;
+    case CONNECTING:
+    case EMBRYO:
+        return ready;
+    case RESET:
+        return ready | POLLIN | POLLOUT | POLLHUP | POLLRDHUP;
+    case CONNECTED:
+        break;
+    }
+    if (s->readable || s->fin || s->shut_read)
+        ready |= POLLIN;
+    if (s->fin || s->shut_read)
+        ready |= POLLRDHUP;
+    if (!s->peer || s->shut_write || s->peer->used < s->peer->window)
+        ready |= POLLOUT;
+    if (s->shut_write && (s->fin || s->shut_read))
+        ready |= POLLHUP;
+    return ready;
+}
+
+static int try_poll(struct even__sim_socket *s, even_op *op)
+{
+    int ready = readiness(s) & (op->events | POLLERR | POLLHUP);
+    return ready ? ready : WAITS;
+}
+
+static int try_any(struct even__sim_socket *s, even_op *op)
+{
+    int rc;
+    switch ((enum even_op_kind)op->kind) {
+    case EVEN_OP_ACCEPT:
+        return try_accept(s, op);
+    case EVEN_OP_CONNECT:
+        return try_connect(s, op);
+    case EVEN_OP_RECV:
+    case EVEN_OP_READ:
+        rc = try_recv(s, op);
+        break;
+    case EVEN_OP_SEND:
+    case EVEN_OP_WRITE:
+        rc = try_send(s, op);
+        break;
+    case EVEN_OP_POLL:
+        return try_poll(s, op);
+    case EVEN_OP_CLOSE:
+        return s->pending > 1 ? -EBUSY : 0;
+    default:
+        return -EINVAL;
+    }
+    return rc == WAITS && (op->flags & MSG_DONTWAIT) ? -EAGAIN : rc;
+}
+
+static void serve_queue(struct even__sim_socket *s, even_handle *queue)
+{
+    struct even__sim_state *sim = even__sim_state_of(s);
+    bool wait = false;      /* in order: what waits keeps those behind it waiting; polls are no order */
+    even_handle now, *next;
+    even__queue_init(&now);
+    even__queue_splice(&now, queue);
+    for (even_handle *h = now.next; h != &now && !(wait && !s->cancels); h = next) {
+        next = h->next;
+        even_op *op = even__container_of(h, even_op, handle);
+        bool cancel = op->state == EVEN__OP_CANCELING;
+        if (wait && !cancel)
+            continue;
+        /* A cancel may come too late, which only a seed makes happen. */
+        int rc = cancel && (wait || !even__sim_perhaps(s->loop)) ? -ECANCELED : try_any(s, op);
+        if (rc == WAITS && !cancel) {
+            wait = queue != &s->polls;
+            continue;
+        }
+        even__queue_remove(h);
+        s->cancels -= cancel;
+        if (s->connect == op)
+            s->connect = NULL;
+        s->pending--;
+        if (op->kind == EVEN_OP_CLOSE && rc == 0)
+            even__sim_close(s);
+        even__sim_done(sim, op, rc == WAITS ? -ECANCELED : rc);
+    }
+    even__queue_splice(&now, queue);    /* started meanwhile: behind those that wait */
+    even__queue_splice(queue, &now);
+}
+
+static void serve(struct even__sim_socket *s)
+{
+    struct even__sim_state *sim = even__sim_state_of(s);
+    sim->current = s;
+    bool in_first = !even__sim_perhaps(s->loop);
+    serve_queue(s, in_first ? &s->in : &s->out);
+    serve_queue(s, in_first ? &s->out : &s->in);
+    serve_queue(s, &s->polls);
+    for (int i = 0; i < 2; i++) {
+        even_watch *w = s->watch[i];
+        int ready = w && !(i == 1 && w == s->watch[0]) ? readiness(s) & (w->events | POLLERR | POLLHUP) : 0;
+        if (ready) {
+            even__watch_ready(w, ready);
+            sim->progress = true;
+            even__sim_mark(s);        /* level-triggered: the next poll looks again */
+        }
+    }
+    sim->current = NULL;
+    if (s->dead)
+        socket_free(s);
+}
+
+static void shuffle(struct even__sim_state *sim, even_handle *list)
+{
+    uint32_t n = 0;
+    while (!even__queue_is_empty(list)) {
+        even_handle *h = list->next;
+        even__queue_remove(h);
+        sim->slot[n++].shuffled = even__container_of(h, struct even__sim_socket, active);
+    }
+    for (; n; n--) {
+        uint32_t i = (uint32_t)(even__random(&sim->loop->random) % n);
+        even__queue_append(list, &sim->slot[i].shuffled->active);
+        sim->slot[i].shuffled = sim->slot[n - 1].shuffled;
+    }
+}
+
+void even__sim_net_run(struct even__sim_state *sim)
+{
+    even_timer *t;
+    while ((t = even__timers_first(&sim->arrivals)) && t->deadline <= sim->now) {   /* bounded: what is in flight */
+        even__timers_remove(&sim->arrivals, t);
+        t->handle.run(&t->handle);
+    }
+    even_handle now;
+    even__queue_init(&now);
+    even__queue_splice(&now, &sim->active);
+    if (sim->loop->seeded)
+        shuffle(sim, &now);
+    while (!even__queue_is_empty(&now)) {   /* bounded: what becomes active again waits for the next run */
+        even_handle *h = now.next;
+        even__queue_remove(h);
+        serve(even__container_of(h, struct even__sim_socket, active));
+    }
+}
+
+int64_t even__sim_net_next(struct even__sim_state *sim)
+{
+    if (!even__queue_is_empty(&sim->active))
+        return sim->now;
+    const even_timer *t = even__timers_first(&sim->arrivals);
+    return t ? t->deadline : INT64_MAX;
+}
+
+bool even__sim_net_start(struct even__sim_state *sim, even_op *op)
+{
+    struct even__sim_socket *s = even__sim_find(sim, op->fd);
+    if (!s)
+        return false;
+    bool in = op->kind == EVEN_OP_ACCEPT || op->kind == EVEN_OP_RECV || op->kind == EVEN_OP_READ;
+    even__queue_append(op->kind == EVEN_OP_POLL ? &s->polls : in ? &s->in : &s->out, &op->handle);
+    s->pending++;
+    even__sim_mark(s);
+    return true;
+}
+
+void even__sim_net_cancel(struct even__sim_state *sim, even_op *op)
+{
+    struct even__sim_socket *s = even__sim_find(sim, op->fd);
+    if (!s)
+        return;     /* no socket of ours: it ends at the next poll anyway */
+    s->cancels++;
+    even__sim_mark(s);
+}
+
+int even__sim_net_watch(struct even__sim_state *sim, even_watch *w)
+{
+    struct even__sim_socket *s = even__sim_find(sim, w->fd);
+    if (!s)
+        return even__sim_no_socket(w->fd);
+    bool in = w->events & POLLIN, out = w->events & POLLOUT;
+    if ((in && s->watch[0]) || (out && s->watch[1]))
+        return -EEXIST;
+    if (in)
+        s->watch[0] = w;
+    if (out)
+        s->watch[1] = w;
+    even__sim_mark(s);
+    return 0;
+}
+
+void even__sim_net_unwatch(struct even__sim_state *sim, even_watch *w)
+{
+    struct even__sim_socket *s = even__sim_find(sim, w->fd);
+    for (int i = 0; s && i < 2; i++)
+        if (s->watch[i] == w)
+            s->watch[i] = NULL;
+}
+
+void even__sim_net_open(struct even__sim_state *sim)
+{
+    even__queue_init(&sim->all);
+    even__queue_init(&sim->active);
+    sim->latency = EVEN__SIM_LATENCY;
+    sim->next_port = EVEN__SIM_FIRST_PORT;
+}
+
+static void end_all(struct even__sim_state *sim, even_handle *queue)
+{
+    while (!even__queue_is_empty(queue)) {      /* bounded: while closing, what is started goes elsewhere */
+        even_op *op = even__container_of(queue->next, even_op, handle);
+        even__queue_remove(&op->handle);
+        even__sim_done(sim, op, -ECANCELED);
+    }
+}
+
+void even__sim_net_close(struct even__sim_state *sim)
+{
+    for (even_handle *h = sim->all.next; h != &sim->all; h = h->next) {
+        struct even__sim_socket *s = even__container_of(h, struct even__sim_socket, all);
+        end_all(sim, &s->in);
+        end_all(sim, &s->out);
+        end_all(sim, &s->polls);
+    }
+    while (!even__queue_is_empty(&sim->all)) {
+        struct even__sim_socket *s = even__container_of(sim->all.next, struct even__sim_socket, all);
+        even__queue_remove(&s->all);
+        even__free(s->ring);
+        even__free(s);
+    }
+    while (sim->spare) {
+        struct even__sim_socket *s = sim->spare;
+        sim->spare = s->bound_next;
+        even__free(s->ring);
+        even__free(s);
+    }
+    even__timers_done(&sim->arrivals);
+    even__free(sim->slot);
+}

@@ -1,0 +1,217 @@
+/* Names: what is answered at once, what the threads answer, and who goes away meanwhile. */
+#define EVEN_SHORT_NAMES
+#define TEST_ON TEST_ALL
+#include "test.h"
+#include <arpa/inet.h>
+#include <evenloop.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static unsigned threads(void)
+{
+    char line[128];
+    unsigned n = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "Threads: %u", &n) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+static bool on_sim(void)
+{
+    return strcmp(even_loop_backend(even_running_loop()), "sim") == 0;
+}
+
+static const struct addrinfo tcp = { .ai_socktype = SOCK_STREAM };
+
+static void check_v4(const struct addrinfo *a, const char *text, int port)
+{
+    char got[INET_ADDRSTRLEN];
+    assert_int_equal(a->ai_family, AF_INET);
+    assert_int_equal(a->ai_addrlen, sizeof(struct sockaddr_in));
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)a->ai_addr;
+    assert_string_equal(inet_ntop(AF_INET, &in->sin_addr, got, sizeof got), text);
+    assert_int_equal(ntohs(in->sin_port), port);
+    assert_int_equal(a->ai_socktype, SOCK_STREAM);
+    assert_int_equal(a->ai_protocol, IPPROTO_TCP);
+}
+
+async(int, literals)
+{
+    struct addrinfo *list = NULL, hints = tcp;
+    try_await(even_getaddrinfo(&list, "192.0.2.1", "80", &tcp));
+    check_v4(list, "192.0.2.1", 80);
+    assert_null(list->ai_next);
+    even_freeaddrinfo(list);
+
+    try_await(even_getaddrinfo(&list, "2001:db8::1", NULL, &tcp));
+    assert_int_equal(list->ai_family, AF_INET6);
+    assert_null(list->ai_next);
+    even_freeaddrinfo(list);
+
+    try_await(even_getaddrinfo(&list, NULL, "7000", &tcp));
+    assert_non_null(list->ai_next);
+    check_v4(list->ai_family == AF_INET ? list : list->ai_next, "127.0.0.1", 7000);
+    even_freeaddrinfo(list);
+
+    hints.ai_flags = AI_PASSIVE;
+    hints.ai_family = AF_INET;
+    try_await(even_getaddrinfo(&list, NULL, "7000", &hints));
+    check_v4(list, "0.0.0.0", 7000);
+    assert_null(list->ai_next);
+    even_freeaddrinfo(list);
+    even_freeaddrinfo(NULL);
+    assert_int_equal(threads(), 1);     /* nobody was asked */
+    return 0;
+}
+
+TEST(literals_are_answered_at_once) { assert_int_equal(even_run(literals()), 0); }
+
+async(int, localhost)
+{
+    struct addrinfo *list, hints = tcp;
+    hints.ai_family = AF_INET;
+    try_await(even_getaddrinfo(&list, "localhost", "7", &hints));
+    check_v4(list, "127.0.0.1", 7);
+    even_freeaddrinfo(list);
+    assert_int_equal(threads(), on_sim() ? 1 : 2);
+    return 0;
+}
+
+TEST(a_name) { assert_int_equal(even_run(localhost()), 0); }
+
+async(int, unknown)
+{
+    struct addrinfo *list = (struct addrinfo *)&list, hints = tcp;
+    int rc = await(even_getaddrinfo(&list, "no.such.host.invalid", "7", &tcp));
+    assert_true(rc == -EVEN_EAI_NONAME || rc == -EVEN_EAI_AGAIN || rc == -EVEN_EAI_NODATA || rc == -EVEN_EAI_FAIL ||
+                test_fault_fired());
+    hints.ai_flags = AI_NUMERICHOST;
+    rc = await(even_getaddrinfo(&list, "localhost.", "7", &hints));
+    assert_true(rc == -EVEN_EAI_NONAME || test_fault_fired());
+    rc = await(even_getaddrinfo(&list, "127.0.0.1", "no-such-service", &tcp));
+    assert_true(rc == -EVEN_EAI_SERVICE || test_fault_fired());
+    rc = await(even_getaddrinfo(&list, NULL, NULL, &tcp));
+    assert_true(rc == -EVEN_EAI_NONAME || test_fault_fired());
+    assert_ptr_equal(list, &list);      /* untouched */
+    even_stream *s;
+    rc = await(even_open_connection(&s, "no.such.host.invalid", 7));
+    assert_true(rc <= -EVEN_EAI_ADDRFAMILY && rc >= -EVEN_EAI_SOCKTYPE);
+    return 0;
+}
+
+TEST(a_name_that_does_not_resolve) { assert_int_equal(even_run(unknown()), 0); }
+
+/* What only the C library knows to read. */
+async(int, odd_forms)
+{
+    struct addrinfo *list, hints = tcp;
+    try_await(even_getaddrinfo(&list, "127.1", "7", &tcp));
+    check_v4(list, "127.0.0.1", 7);
+    even_freeaddrinfo(list);
+    try_await(even_getaddrinfo(&list, "::1", "7", NULL));   /* each type of socket */
+    assert_non_null(list->ai_next);
+    even_freeaddrinfo(list);
+    hints.ai_flags = AI_CANONNAME;
+    try_await(even_getaddrinfo(&list, "127.0.0.1", "7", &hints));
+    assert_string_equal(list->ai_canonname, "127.0.0.1");
+    even_freeaddrinfo(list);
+    if (await(even_getaddrinfo(&list, "fe80::1%lo", "7", &tcp)) == 0) {
+        assert_true(((struct sockaddr_in6 *)(void *)list->ai_addr)->sin6_scope_id > 0);
+        even_freeaddrinfo(list);
+    }
+    return 0;
+}
+
+TEST(odd_forms_go_to_the_library, .on = TEST_KERNEL) { assert_int_equal(even_run(odd_forms()), 0); }
+
+async(int, look_up, (int *, done))
+{
+    struct addrinfo *list;
+    try_await(even_getaddrinfo(&list, "localhost", "7", &tcp));
+    even_freeaddrinfo(list);
+    ++*done;
+    return 0;
+}
+
+enum { LOOKUPS = 100 };
+
+async(int, many)
+{
+    even_co(look_up) *tasks[LOOKUPS];
+    int done = 0;
+    for (int i = 0; i < LOOKUPS; i++)
+        tasks[i] = create_task(look_up(&done));
+    for (int i = 0; i < LOOKUPS; i++)
+        assert_int_equal(await(tasks[i]), 0);
+    assert_int_equal(done, LOOKUPS);
+    assert_true(threads() <= 5);
+    return 0;
+}
+
+TEST(many_names_on_few_threads, .no_faults = true) { assert_int_equal(even_run(many()), 0); }
+
+/* Waiting for a thread, with a thread, and on its way back: each may be cancelled. */
+async(int, cancel_some)
+{
+    even_co(look_up) *tasks[LOOKUPS];
+    int done = 0;
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < LOOKUPS; i++)
+            tasks[i] = create_task(look_up(&done));
+        for (int i = 0; i < round % 5; i++)
+            await(even_sleep(i * 0.0002));
+        for (int i = 0; i < LOOKUPS; i += 1 + round % 3)
+            even_cancel(tasks[i]);
+        for (int i = 0; i < LOOKUPS; i++) {
+            int rc = await(tasks[i]);
+            assert_true(rc == 0 || rc == -ECANCELED);
+        }
+    }
+    return 0;
+}
+
+TEST(canceled_lookups, .no_faults = true) { assert_int_equal(even_run(cancel_some()), 0); }
+
+async(int, leave_some)
+{
+    static int done;
+    for (int i = 0; i < 20; i++)
+        even_detach(create_task(look_up(&done)));
+    await(even_sleep(0));
+    return 0;
+}
+
+/* The loop is gone, and another one there, while threads still look for the first one's names. */
+TEST(lookups_that_outlive_their_loop, .no_faults = true)
+{
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(even_run(leave_some()), 0);
+}
+
+async(int, look_up_once)
+{
+    int done = 0;
+    try_await(look_up(&done));
+    return done;
+}
+
+TEST(a_name_in_the_child_of_a_fork, .no_faults = true)
+{
+    int status;
+    assert_int_equal(even_run(look_up_once()), 1);      /* there is a thread now: not in the child */
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(10);
+        _exit(even_run(look_up_once()));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+}

@@ -1,0 +1,676 @@
+/* even_run: from its main coroutine to the end of all; signals; several runs, in a row and in several threads. */
+#define EVEN_SHORT_NAMES
+#define TEST_ON TEST_ALL
+#include "story.h"
+#include "base/heap.h"
+#include "loop/loop.h"
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+async(int, gives, (double, delay), (int, n))
+{
+    int rc = await(even_sleep(delay));
+    if (rc < 0)
+        say("%d:%s", n, even_errname(rc));
+    return rc < 0 ? rc : n;
+}
+
+/* ---- results, and running again ---- */
+
+async(const char *, gives_text) { await(even_sleep(0)); return "text"; }
+struct pair { long a, b; };
+async(struct pair, gives_pair) { await(even_sleep(0)); return (struct pair){ 1, 2 }; }
+async(void, gives_nothing) { await(even_sleep(0)); }
+
+TEST(results_of_a_run, .clean = true)
+{
+    assert_int_equal(even_run(gives(0, 3)), 3);
+    assert_string_equal(even_run(gives_text()), "text");
+    struct pair p = even_run(gives_pair());
+    assert_int_equal(p.a + p.b, 3);
+    assert_int_equal(even_run(gives_nothing()), 0);
+    assert_int_equal(even_run(even_sleep(0)), 0);
+    assert_int_equal(even_run(gather(gives(0, 1))), -EVEN_ENOLOOP);
+}
+
+TEST(a_hundred_runs_in_a_row, .clean = true, .no_faults = true)
+{
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(even_run(gives(0, i)), i);
+}
+
+async(int, says_backend)
+{
+    say("%s", even_loop_backend(even_running_loop()));
+    return 0;
+}
+
+TEST(a_backend_by_name, .clean = true, .on = TEST_PLAIN)
+{
+    assert_int_equal(even_run(says_backend(), .backend = "epoll"), 0);
+    assert_int_equal(even_run(says_backend(), .backend = "sim", .seed = 3), 0);
+    assert_story("epoll sim");
+    capture_reports();
+    assert_int_equal(even_run(says_backend(), .backend = "kqueue"), -EVEN_EBACKEND);
+    assert_story("epoll sim");
+    assert_reported("kqueue");
+}
+
+TEST(another_abi, .on = TEST_PLAIN, .clean = true)
+{
+    capture_reports();
+    __auto_type c = gives(0, 1);
+    assert_int_equal(even_run_any(&c->base, NULL, EVEN_ABI + 1), -EVEN_EABI);
+    assert_int_equal(c->result, -EVEN_EABI);
+    even_unref(&c->base);
+    assert_int_equal(report_count(), 1);
+}
+
+TEST(nothing_is_left_that_could_wake_main, .on = TEST_SIM, .clean = true)
+{
+    capture_reports();
+    even_future *f = even_future_new(even_future);
+    even_ref(f);
+    await(f);       /* outside of a task: only to make the first message */
+    assert_reported("await outside a task");
+    ssize_t n = even_run(f);
+    assert_int_equal(even_status(), -EVEN_EDEADLOCK);
+    assert_int_equal(n, 0);
+}
+
+/* ---- the end ---- */
+
+async(int, leaves_tasks)
+{
+    even_detach(create_task(gives(50, 1)));
+    even_detach(create_task(gives(50, 2)));
+    even_detach(create_task(even_sleep(50)));
+    even_detach(create_task(even_sleep(60)));
+    even_detach(create_task(gives(50, 3)));
+    await(even_sleep(0));
+    return 7;
+}
+
+TEST(what_still_runs_is_cancelled_and_awaited_in_order, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(leaves_tasks()), 7);
+    assert_story("1:ECANCELED 2:ECANCELED 3:ECANCELED");
+    assert_no_report();
+}
+
+async(int, awaits_sleep_task, (even_int_aw *, s))
+{
+    int rc = await(s);
+    say("%s", even_errname(rc));
+    return rc;
+}
+
+async(int, leaves_tasks_that_wait_for_each_other)
+{
+    __auto_type s = create_task(even_sleep(50));
+    even_detach(create_task(awaits_sleep_task(even_ref(s))));
+    even_detach(create_task(awaits_sleep_task(s)));
+    even_detach(create_task(even_sleep(50)));
+    even_detach(create_task(gather(even_sleep(50), gives(50, 1), even_sleep(50))));
+    await(even_sleep(0));
+    await(even_sleep(0));
+    return 0;
+}
+
+TEST(tasks_that_wait_for_operations_at_the_end, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(leaves_tasks_that_wait_for_each_other()), 0);
+    assert_no_report();
+}
+
+async(int, cleans_up, (int, n))
+{
+    int rc = await(even_sleep(50));
+    for (int i = 0; i < 20; i++) {
+        int again = await(even_sleep(0.01));
+        if (again == 0)
+            say("renewed-not");
+    }
+    say("clean%d", n);
+    return rc;
+}
+
+async(int, leaves_cleaners)
+{
+    even_detach(create_task(cleans_up(1)));
+    even_detach(create_task(cleans_up(2)));
+    await(even_sleep(0));
+    return 0;
+}
+
+TEST(cleanup_at_the_end_is_told_at_each_await, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(leaves_cleaners()), 0);
+    assert_non_null(strstr(story, "clean1"));
+    assert_non_null(strstr(story, "clean2"));
+    assert_null(strstr(story, "not"));
+}
+
+async(int, never_ends)
+{
+    for (;;)
+        await(even_sleep(1));
+    return 0;
+}
+
+async(int, leaves_one_that_never_ends)
+{
+    even_detach(create_task(never_ends(), .name = "for ever"));
+    even_detach(create_task(gives(50, 2)));
+    await(even_sleep(0));
+    return 7;
+}
+
+TEST(a_task_that_goes_on_for_ever_is_named, .leaks_ok = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(leaves_one_that_never_ends()), -EVEN_ESTUCK);
+    assert_int_equal(even_status(), -EVEN_ESTUCK);
+    assert_reported("'for ever' (never_ends)");
+    assert_story("2:ECANCELED");
+    assert_int_equal(even_run(gives(0, 5)), 5);     /* the next run is as new */
+}
+
+async(int, waits_for_ever, (struct never_ends_co *, t))
+{
+    int rc = await(t);
+    say("waiter:%s", even_errname(rc));
+    return rc;
+}
+
+async(int, leaves_a_waiter_of_it)
+{
+    __auto_type t = create_task(never_ends());
+    even_detach(create_task(waits_for_ever(t)));
+    await(even_sleep(0));
+    await(even_sleep(0));
+    return 0;
+}
+
+TEST(who_waits_for_a_task_that_is_given_up_ends, .leaks_ok = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(leaves_a_waiter_of_it()), -EVEN_ESTUCK);
+    assert_story("waiter:EVEN_ESTUCK");
+}
+
+async(int, spawns_at_the_end)
+{
+    await(even_sleep(50));
+    __auto_type t = create_task(gives(0, 9));
+    __auto_type s = create_task(even_sleep(30));
+    int rc = await(gather(t, s, gives(0, 10)));
+    say("%s", even_errname(rc));
+    return -ECANCELED;
+}
+
+async(int, leaves_a_spawner)
+{
+    even_detach(create_task(spawns_at_the_end()));
+    await(even_sleep(0));
+    return 0;
+}
+
+TEST(tasks_made_during_the_end_never_begin, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(leaves_a_spawner()), 0);
+    assert_story("ECANCELED");
+}
+
+async(int, spawns_for_ever, (int, depth))
+{
+    await(even_sleep(50));
+    even_detach(create_task(spawns_for_ever(depth + 1)));
+    return -ECANCELED;
+}
+
+async(int, leaves_a_breeder)
+{
+    even_detach(create_task(spawns_for_ever(0)));
+    await(even_sleep(0));
+    return 0;
+}
+
+TEST(a_task_that_makes_another_at_its_end, .clean = true)
+{
+    assert_int_equal(even_run(leaves_a_breeder()), 0);
+}
+
+async(int, fails_at_the_end) { await(even_sleep(50)); return -EPIPE; }
+async(int, leaves_a_failer)
+{
+    even_detach(create_task(fails_at_the_end()));
+    await(even_sleep(0));
+    return 0;
+}
+
+TEST(a_failure_at_the_end_is_reported, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(leaves_a_failer()), 0);
+    assert_reported("(fails_at_the_end) failed with EPIPE");
+}
+
+async(int, fails_with_tasks)
+{
+    even_detach(create_task(gives(50, 1)));
+    await(even_sleep(0));
+    return -EDOM;
+}
+
+TEST(the_end_after_a_failure_of_main, .clean = true)
+{
+    assert_int_equal(even_run(fails_with_tasks()), -EDOM);
+    assert_story("1:ECANCELED");
+}
+
+async(int, unstarted)
+{
+    even_detach(create_task(gives(0, 1)));
+    return 0;
+}
+
+TEST(a_task_that_has_not_begun_when_main_ends, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(unstarted()), 0);
+    assert_story("");
+    assert_no_report();
+}
+
+/* A timer of a wait_for in a task that is given up must not fire at a stranger. */
+async(int, never_ends_in_wait_for)
+{
+    for (;;)
+        await(wait_for(even_sleep(1), 0.5));
+    return 0;
+}
+
+async(int, leaves_wait_for)
+{
+    even_detach(create_task(never_ends_in_wait_for()));
+    even_detach(create_task(cleans_up(1)));
+    await(even_sleep(0));
+    return 0;
+}
+
+TEST(a_wait_for_that_goes_on_for_ever, .leaks_ok = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(leaves_wait_for()), -EVEN_ESTUCK);
+}
+
+/* ---- SIGINT, SIGPIPE ---- */
+
+async(int, interrupted, (bool, handles))
+{
+    raise(SIGINT);
+    int rc = await(even_sleep(60));
+    say("%s", even_errname(rc));
+    if (!handles)
+        return rc;
+    even_uncancel(NULL);
+    rc = await(even_sleep(0.001));
+    say("%d", rc);
+    return 4;
+}
+
+TEST(the_first_sigint_cancels_main, .on = TEST_KERNEL, .clean = true)
+{
+    assert_int_equal(even_run(interrupted(false)), -EINTR);
+    assert_int_equal(even_status(), -EINTR);
+    assert_story("ECANCELED");
+}
+
+TEST(a_body_may_handle_it, .on = TEST_KERNEL, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(interrupted(true)), 4);
+    assert_story("ECANCELED 0");
+    assert_no_report();
+}
+
+TEST(sigint_in_each_of_two_runs, .on = TEST_KERNEL, .clean = true)
+{
+    assert_int_equal(even_run(interrupted(false)), -EINTR);
+    assert_int_equal(even_run(interrupted(false)), -EINTR);
+    assert_int_equal(even_run(gives(0, 3)), 3);
+}
+
+async(int, interrupted_twice)
+{
+    raise(SIGINT);
+    await(even_sleep(60));
+    raise(SIGINT);
+    return 0;
+}
+
+static int status_of_child(void (*body)(void))
+{
+    int status = -1;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        body();
+        _exit(99);
+    }
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+static void run_interrupted_twice(void)
+{
+    even_run(interrupted_twice());
+}
+
+TEST(the_second_sigint_ends_the_program, .on = TEST_KERNEL, .no_faults = true)
+{
+    int status = status_of_child(run_interrupted_twice);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGINT);
+}
+
+static void run_and_raise(void)
+{
+    even_run(gives(0, 1));
+    raise(SIGINT);
+}
+
+TEST(after_a_run_sigint_is_as_before, .on = TEST_KERNEL, .no_faults = true)
+{
+    int status = status_of_child(run_and_raise);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGINT);
+}
+
+static volatile sig_atomic_t handled;
+static void own_handler(int number) { handled = number; }
+
+async(int, raises) { raise(SIGINT); return await(even_sleep(0.001)); }
+
+TEST(a_programs_own_handler_stays, .on = TEST_KERNEL, .clean = true)
+{
+    signal(SIGINT, own_handler);
+    assert_int_equal(even_run(raises()), 0);
+    assert_int_equal(handled, SIGINT);
+}
+
+async(int, writes_to_nobody)
+{
+    int fds[2];
+    if (pipe(fds) < 0)
+        return 1;
+    close(fds[0]);
+    long n = write(fds[1], "x", 1);
+    int error = errno;
+    close(fds[1]);
+    return n < 0 && error == EPIPE ? 0 : 2;
+}
+
+TEST(sigpipe_never_kills, .clean = true)
+{
+    assert_int_equal(even_run(writes_to_nobody()), 0);
+}
+
+static pthread_barrier_t both_run, first_over;
+
+async(int, short_run) { pthread_barrier_wait(&both_run); return 0; }
+async(int, long_run)
+{
+    pthread_barrier_wait(&both_run);
+    pthread_barrier_wait(&first_over);
+    return await(writes_to_nobody());
+}
+
+static void *runs_longer(void *result)
+{
+    *(int *)result = even_run(long_run());
+    return NULL;
+}
+
+TEST(sigpipe_does_not_kill_while_any_loop_runs, .no_faults = true)
+{
+    pthread_t thread;
+    int result = -1;
+    pthread_barrier_init(&both_run, NULL, 2);
+    pthread_barrier_init(&first_over, NULL, 2);
+    pthread_create(&thread, NULL, runs_longer, &result);
+    int mine = even_run(short_run());
+    pthread_barrier_wait(&first_over);
+    pthread_join(thread, NULL);
+    assert_int_equal(mine, 0);
+    assert_int_equal(result, 0);
+    struct sigaction now;
+    sigaction(SIGPIPE, NULL, &now);
+    assert_true(now.sa_handler == SIG_DFL);
+}
+
+/* ---- several threads ---- */
+
+async(int, work, (int, n))
+{
+    int sum = 0;
+    for (int i = 0; i < 50; i++) {
+        int a = 0, b = 0;
+        await(gather(into(&a, gives(0, i)), into(&b, wait_for(gives(0, n), 60))));
+        sum += a + b;
+    }
+    return sum;
+}
+
+static void *runs_work(void *argument)
+{
+    int n = *(int *)argument;
+    *(int *)argument = even_run(work(n)) == 50 * 49 / 2 + 50 * n;
+    return NULL;
+}
+
+TEST(several_loops_in_several_threads, .no_faults = true)
+{
+    enum { N = 6 };
+    pthread_t threads[N];
+    int arguments[N];
+    for (int i = 0; i < N; i++) {
+        arguments[i] = i;
+        pthread_create(&threads[i], NULL, runs_work, &arguments[i]);
+    }
+    for (int i = 0; i < N; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(arguments[i], 1);
+    }
+}
+
+/* ---- a loop of one's own ---- */
+
+TEST(run_until_complete, .clean = true)
+{
+    even_loop *loop;
+    assert_int_equal(even_loop_new(&loop, NULL), 0);
+    __auto_type a = gives(0.001, 4);
+    int rc = even_run_until_complete_any(loop, &a->base), result = a->result;
+    even_detach(a);
+    __auto_type b = gives(0, 5);
+    int rc2 = even_run_until_complete_any(loop, &b->base), result2 = b->result;
+    even_detach(b);
+    even_loop_close(loop);
+    assert_int_equal(rc, 0);
+    assert_int_equal(result, 4);
+    assert_int_equal(rc2, 0);
+    assert_int_equal(result2, 5);
+}
+
+async(int, stops, (struct gives_co **, background))
+{
+    *background = create_task(gives(0.002, 8));
+    even_loop_stop(even_running_loop());
+    await(even_sleep(0.001));
+    return 3;
+}
+
+TEST(a_loop_that_is_stopped_and_run_on, .clean = true)
+{
+    even_loop *loop;
+    struct gives_co *background = NULL;
+    assert_int_equal(even_loop_new(&loop, NULL), 0);
+    __auto_type a = stops(&background);
+    int first = even_run_until_complete_any(loop, &a->base);
+    int second = even_run_until_complete_any(loop, &a->base), result = a->result;
+    even_detach(a);
+    int third = background ? even_run_until_complete_any(loop, &background->base) : -1;
+    if (background)
+        even_detach(background);
+    even_loop_close(loop);
+    assert_int_equal(first, -EVEN_ESTOPPED);
+    assert_int_equal(second, 0);
+    assert_int_equal(result, 3);
+    assert_int_equal(third, 0);
+}
+
+struct elsewhere {
+    even_loop *loop;
+    int until_complete, for_ever, step;
+};
+
+static void *runs_elsewhere(void *data)
+{
+    struct elsewhere *e = data;
+    __auto_type c = gives(0, 1);
+    e->until_complete = even_run_until_complete_any(e->loop, &c->base);
+    even_cancel(c);
+    even_detach(c);
+    even_loop_stop(e->loop);        /* if it does run, then for one pass */
+    e->for_ever = even_loop_run_forever(e->loop);
+    e->step = even_loop_step(e->loop);
+    return NULL;
+}
+
+TEST(a_loop_with_pending_tasks_stays_in_its_thread, .on = TEST_KERNEL, .no_faults = true)
+{
+    struct elsewhere e = { 0 };
+    struct gives_co *background = NULL;
+    pthread_t thread;
+    capture_reports();
+    assert_int_equal(even_loop_new(&e.loop, NULL), 0);
+    __auto_type a = stops(&background);
+    even_run_until_complete_any(e.loop, &a->base);
+    pthread_create(&thread, NULL, runs_elsewhere, &e);
+    pthread_join(thread, NULL);
+    int rc = even_run_until_complete_any(e.loop, &a->base);     /* here it goes on */
+    int rc2 = even_run_until_complete_any(e.loop, &background->base);
+    even_detach(a);
+    even_detach(background);
+    even_loop_close(e.loop);
+    assert_int_equal(rc, 0);
+    assert_int_equal(rc2, 0);
+    assert_int_equal(e.until_complete, -EVEN_ETHREAD);
+    assert_reported("a task cannot change its thread");
+    assert_int_equal(e.for_ever, -EVEN_ETHREAD);
+    assert_int_equal(e.step, -EVEN_ETHREAD);
+}
+
+static void *runs_idle_loop(void *data)
+{
+    struct elsewhere *e = data;
+    __auto_type c = gives(0, 6);
+    e->until_complete = even_run_until_complete_any(e->loop, &c->base);
+    even_detach(c);
+    return NULL;
+}
+
+TEST(a_loop_without_pending_tasks_may_move, .on = TEST_KERNEL, .no_faults = true)
+{
+    struct elsewhere e = { 0 };
+    assert_int_equal(even_loop_new(&e.loop, NULL), 0);
+    __auto_type c = gives(0, 1);
+    assert_int_equal(even_run_until_complete_any(e.loop, &c->base), 0);
+    even_detach(c);
+    for (int i = 0; i < 3; i++) {
+        pthread_t thread;
+        e.until_complete = -1;
+        pthread_create(&thread, NULL, runs_idle_loop, &e);
+        pthread_join(thread, NULL);
+        assert_int_equal(e.until_complete, 0);
+    }
+    even_loop_close(e.loop);
+}
+
+TEST(a_loop_closed_over_pending_tasks, .leaks_ok = true)
+{
+    even_loop *loop;
+    struct gives_co *background = NULL;
+    capture_reports();
+    assert_int_equal(even_loop_new(&loop, NULL), 0);
+    __auto_type a = stops(&background);
+    even_run_until_complete_any(loop, &a->base);
+    assert_int_equal(even_loop_close(loop), 0);
+    assert_reported("was still pending when its loop was closed");
+    even_cancel(a);         /* nothing can happen to it any more, and nothing does */
+    even_detach(a);
+    if (background)
+        even_detach(background);
+}
+
+/* ---- without memory ---- */
+
+static unsigned long allocations, fails_at;
+
+static void *counted_malloc(size_t n)
+{
+    return ++allocations == fails_at ? NULL : malloc(n);
+}
+
+static void *counted_realloc(void *p, size_t n)
+{
+    return ++allocations == fails_at ? NULL : realloc(p, n);
+}
+
+async(int, program)
+{
+    int a = 0, b = 0;
+    int rc = await(gather(into(&a, gives(0.0001, 1)), into(&b, wait_for(gives(0, 2), 60)), even_sleep(0)));
+    if (rc < 0)
+        return rc;
+    __auto_type t = create_task(gives(0, 3), .name = "named");
+    int c = await(shield(t));
+    if (c < 0) {
+        even_detach(t);
+        return c;
+    }
+    int d = await(t);
+    static struct gives_co *objects[100];
+    for (int i = 0; i < 100; i++)
+        objects[i] = gives(i * 1e-6, i);
+    rc = await(gather_n(100, objects, (void *)NULL));
+    return rc < 0 ? rc : a + b + c + d;
+}
+
+TEST(every_allocation_fails_once, .no_faults = true)
+{
+    capture_reports();
+    even_set_allocator(counted_malloc, counted_realloc, free);
+    assert_int_equal(even_run(program()), 9);       /* warms the heap, the stacks and the C library up, too */
+    size_t live = even__heap_live();
+    for (fails_at = 1; fails_at < 500; fails_at++) {
+        allocations = 0;
+        story[0] = '\0';
+        int rc = even_run(program());
+        assert_true(rc == 9 || rc == -ENOMEM);
+        assert_int_equal(even__heap_live(), live);
+        if (allocations < fails_at)
+            break;
+        assert_true(rc == -ENOMEM);
+    }
+    assert_in_range(fails_at, 5, 499);
+    even_set_allocator(NULL, NULL, NULL);
+}

@@ -1,0 +1,420 @@
+/* Stacks: deep ones, large locals, an overflow's message, guards, reuse, many at once. */
+#define EVEN_SHORT_NAMES
+#define TEST_ON TEST_PLAIN
+#include "story.h"
+#include "stack/stack.h"
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- using them ---- */
+
+static __attribute__((noinline)) int recurse(int depth)
+{
+    volatile char frame[1000];
+    memset((char *)frame, depth, sizeof frame);
+    if (depth == 0)
+        return await(even_sleep(0));
+    int n = recurse(depth - 1);
+    return frame[500] == (char)depth ? n + 1 : -1000000;
+}
+
+async(int, deep, (int, depth)) { return recurse(depth); }
+
+async(int, spawns_deep, (int, depth), (size_t, size))
+{
+    __auto_type t = create_task(deep(depth), .stack_size = size);
+    return await(t);
+}
+
+TEST(deep_recursion, .on = TEST_KERNEL, .clean = true)
+{
+    assert_int_equal(even_run(deep(40)), 40);                           /* in the 64 KiB that all have */
+    assert_int_equal(even_run(spawns_deep(800, 1 << 20)), 800);
+    assert_int_equal(even_run(spawns_deep(6000, 8 << 20)), 6000);
+}
+
+async(int, large_local)
+{
+    volatile unsigned char local[100 * 1024];
+    for (size_t i = 0; i < sizeof local; i++)
+        local[i] = (unsigned char)(i * 7);
+    await(even_sleep(0));
+    for (size_t i = 0; i < sizeof local; i++)
+        if (local[i] != (unsigned char)(i * 7))
+            return 1;
+    return 0;
+}
+
+async(int, spawns_large_local)
+{
+    __auto_type t = create_task(large_local(), .stack_size = 128 * 1024);
+    __auto_type u = create_task(large_local(), .stack_size = 200 * 1024);
+    return await(t) + await(u);
+}
+
+TEST(a_local_of_100_kib, .on = TEST_KERNEL, .clean = true)
+{
+    assert_int_equal(even_run(spawns_large_local()), 0);
+}
+
+async(int, uses_floats, (int, n))
+{
+    double x = n, y = n * 0.5;
+    __extension__ long double z = n;
+    for (int i = 0; i < 50; i++) {
+        x = x * 1.5 + y;
+        y = y * 0.25 + 1;
+        z = z / 3 + i;
+        await(even_sleep(0));
+    }
+    double a = n, b = n * 0.5;
+    __extension__ long double c = n;
+    for (int i = 0; i < 50; i++) {
+        a = a * 1.5 + b;
+        b = b * 0.25 + 1;
+        c = c / 3 + i;
+    }
+    return !(x == a && y == b && z == c);
+}
+
+async(int, many_floats)
+{
+    enum { N = 20 };
+    struct uses_floats_co *objects[N];
+    int results[N], bad = 0;
+    for (int i = 0; i < N; i++)
+        objects[i] = uses_floats(i);
+    await(gather_n(N, objects, results));
+    for (int i = 0; i < N; i++)
+        bad += results[i];
+    return bad;
+}
+
+TEST(registers_survive_a_switch, .on = TEST_KERNEL, .clean = true)
+{
+    assert_int_equal(even_run(many_floats()), 0);
+}
+
+async(int, prints_a_float) { char text[64]; snprintf(text, sizeof text, "%.3f %s", 1.5, "x"); say("%s", text); return 0; }
+
+TEST(the_stack_is_aligned, .on = TEST_KERNEL, .clean = true)
+{
+    assert_int_equal(even_run(prints_a_float()), 0);    /* aligned vector stores in snprintf */
+    assert_story("1.500 x");
+}
+
+/* ---- many ---- */
+
+async(int, sleeps, (int *, running))
+{
+    ++*running;
+    await(even_sleep(0.01));
+    return 0;
+}
+
+async(int, twenty_thousand)
+{
+    enum { N = 20000 };
+    static struct sleeps_co *t[N];
+    int running = 0, bad = 0;
+    for (int i = 0; i < N; i++)
+        t[i] = create_task(sleeps(&running));
+    await(even_sleep(0));
+    say("%d %zu", running, even_all_tasks(NULL, 0));
+    for (int i = 0; i < N; i++)
+        bad += await(t[i]) != 0;
+    return bad;
+}
+
+TEST(twenty_thousand_tasks_at_once, .on = TEST_ALL, .no_faults = true)
+{
+    assert_int_equal(even_run(twenty_thousand()), 0);
+    assert_story("20000 20001");
+}
+
+/* ---- overflow ---- */
+
+static volatile int endless = 1;
+
+static __attribute__((noinline)) int runs_away(int depth)
+{
+    volatile char frame[3000];
+    memset((char *)frame, depth, sizeof frame);
+    return endless ? runs_away(depth + 1) + frame[9] : 0;
+}
+
+async(int, overflows) { return runs_away(0); }
+async(int, spawns_overflow, (bool, named))
+{
+    __auto_type t = named ? create_task(overflows(), .name = "greedy", .stack_size = 100000) : create_task(overflows());
+    return await(t);
+}
+
+async(int, large_local_on_small_stack)
+{
+    volatile char local[100 * 1024];        /* jumps over a guard of one page; -fstack-clash-protection, and 64 KiB of guard */
+    local[0] = 1;
+    await(even_sleep(0));
+    return local[0];
+}
+
+/* Its standard error goes to `text`. */
+static int child(void (*body)(void), char *text, size_t size)
+{
+    int fds[2], status = -1;
+    size_t n = 0;
+    ssize_t got;
+    assert_int_equal(pipe(fds), 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+        dup2(fds[1], 2);
+        body();
+        _exit(99);
+    }
+    close(fds[1]);
+    while ((got = read(fds[0], text + n, size - 1 - n)) > 0)
+        n += (size_t)got;
+    text[n] = '\0';
+    close(fds[0]);
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+static void run_overflow(void) { even_run(spawns_overflow(false)); }
+static void run_named_overflow(void) { even_run(spawns_overflow(true)); }
+static void run_large_local(void) { even_run(large_local_on_small_stack()); }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+TEST(an_overflow_names_the_task_and_its_stack, .no_faults = true)
+{
+    char text[4096];
+    int status = child(run_overflow, text, sizeof text);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGSEGV);
+    assert_non_null(strstr(text, "task 'overflows' overflowed its stack of 64 KiB"));
+    status = child(run_named_overflow, text, sizeof text);
+    assert_int_equal(WTERMSIG(status), SIGSEGV);
+    assert_non_null(strstr(text, "task 'greedy' overflowed its stack of 256 KiB"));
+}
+
+TEST(a_large_local_does_not_jump_over_the_guard, .no_faults = true)
+{
+    char text[4096];
+    int status = child(run_large_local, text, sizeof text);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGSEGV);
+    assert_non_null(strstr(text, "overflowed its stack"));
+}
+
+async(int, faults_elsewhere)
+{
+    *(volatile int *)(uintptr_t)16 = 1;
+    return 0;
+}
+
+static void run_fault(void) { even_run(faults_elsewhere()); }
+
+TEST(another_fault_is_no_overflow, .no_faults = true)
+{
+    char text[4096];
+    int status = child(run_fault, text, sizeof text);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGSEGV);
+    assert_null(strstr(text, "overflowed"));
+}
+
+static void own_handler(int number)
+{
+    (void)number;
+    (void)!write(2, "mine", 4);
+    _exit(3);
+}
+
+static void run_fault_with_own_handler(void)
+{
+    signal(SIGSEGV, own_handler);
+    even_run(faults_elsewhere());
+}
+
+TEST(a_programs_own_handler_stays, .no_faults = true)
+{
+    char text[4096];
+    int status = child(run_fault_with_own_handler, text, sizeof text);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 3);
+    assert_string_equal(text, "mine");
+}
+
+static void raise_it(void)
+{
+    signal(SIGSEGV, SIG_DFL);
+    even_run(deep(1));
+    raise(SIGSEGV);
+}
+
+TEST(a_raised_sigsegv_kills, .no_faults = true)
+{
+    char text[4096];
+    int status = child(raise_it, text, sizeof text);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGSEGV);
+}
+
+#endif
+
+/* ---- the pool ---- */
+
+/* Can the kernel read there? */
+static bool is_readable(const char *p)
+{
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    bool yes = write(fds[1], p, 1) == 1;
+    close(fds[0]);
+    close(fds[1]);
+    return yes;
+}
+
+TEST(every_stack_has_a_guard, .no_faults = true)
+{
+    static const size_t sizes[] = { 0, 1, 16 << 10, 64 << 10, 100000, 1 << 20, 8 << 20 };
+    enum { N = 40 };
+    for (size_t c = 0; c < sizeof sizes / sizeof *sizes; c++) {
+        struct even__stack *stacks[N];
+        int error = 0;
+        for (int i = 0; i < N; i++) {
+            stacks[i] = even__stack_get(sizes[c], &error);
+            assert_non_null(stacks[i]);
+            assert_true(stacks[i]->size >= sizes[c]);
+            char *low = stacks[i]->low, *top = even__stack_top(stacks[i]);
+            assert_int_equal((uintptr_t)top % 16, 0);
+            assert_true(top - low >= (ptrdiff_t)stacks[i]->size - 256);
+            assert_true(is_readable(low));
+            low[0] = 1;
+            assert_false(is_readable(low - 1));
+            assert_false(is_readable(low - EVEN__GUARD / 2));
+            assert_false(is_readable(low - EVEN__GUARD));
+        }
+        for (int i = 0; i < N; i++)
+            for (int j = 0; j < i; j++)
+                assert_true(stacks[i]->low + stacks[i]->size <= stacks[j]->low || stacks[j]->low + stacks[j]->size <= stacks[i]->low);
+        for (int i = 0; i < N; i++)
+            even__stack_put(stacks[i]);
+    }
+}
+
+TEST(a_hot_stack_is_used_again)
+{
+    int error = 0;
+    struct even__stack *a = even__stack_get(0, &error), *b = even__stack_get(0, &error);
+    assert_non_null(a);
+    assert_non_null(b);
+    even__stack_put(a);
+    even__stack_put(b);
+    assert_ptr_equal(even__stack_get(0, &error), b);
+    assert_ptr_equal(even__stack_get(0, &error), a);
+    even__stack_put(a);
+    even__stack_put(b);
+}
+
+TEST(a_size_beyond_the_classes)
+{
+    int error = 0;
+    assert_null(even__stack_get(65u << 20, &error));
+    assert_int_equal(error, -EINVAL);
+    struct even__stack *s = even__stack_get(64u << 20, &error);
+    assert_non_null(s);
+    even__stack_put(s);
+}
+
+TEST(the_high_water_mark)
+{
+    int error = 0;
+    struct even__stack *s = even__stack_get(256 << 10, &error);
+    assert_non_null(s);
+    size_t fresh = even__stack_high_water(s);
+    assert_true(fresh < 8192);
+    char *top = even__stack_top(s);
+    top[-50000] = 1;
+    size_t used = even__stack_high_water(s);
+    assert_in_range(used, 50000 - 64, 50000 + 64);
+    even__stack_put(s);
+}
+
+static unsigned resident_pages(const struct even__stack *s)
+{
+    unsigned char there[64];
+    unsigned n = 0;
+    long page = sysconf(_SC_PAGESIZE);
+    size_t pages = s->size / (size_t)page;
+    assert_true(pages <= sizeof there);
+    assert_int_equal(mincore(s->low, s->size, there), 0);
+    for (size_t i = 0; i < pages; i++)
+        n += there[i] & 1;
+    return n;
+}
+
+TEST(idle_stacks_are_trimmed)
+{
+    enum { N = 10 };
+    struct even__stack *stacks[N];
+    int error = 0;
+    for (int i = 0; i < N; i++) {
+        stacks[i] = even__stack_get(0, &error);
+        assert_non_null(stacks[i]);
+        memset(stacks[i]->low, 1, 50000);
+    }
+    for (int i = 0; i < N; i++)
+        even__stack_put(stacks[i]);
+    even__stacks_trim(2);
+    unsigned kept = 0;
+    for (int i = 0; i < N; i++)
+        kept += resident_pages(stacks[i]) > 4;
+    assert_int_equal(kept, 2);
+    assert_true(resident_pages(stacks[N - 1]) > 4);     /* the hottest */
+    for (int i = 0; i < N; i++) {
+        struct even__stack *s = even__stack_get(0, &error);
+        assert_true(s->size == 64 << 10 && s->low < (char *)s);
+        s->low[0] = 1;
+        stacks[i] = s;
+    }
+    for (int i = 0; i < N; i++)
+        even__stack_put(stacks[i]);
+}
+
+async(int, uses_much) { volatile char c[40000]; memset((char *)c, 1, sizeof c); await(even_sleep(0.001)); return c[0]; }
+
+async(int, a_burst)
+{
+    enum { N = 2000 };
+    static struct uses_much_co *t[N];
+    for (int i = 0; i < N; i++)
+        t[i] = create_task(uses_much());
+    int n = 0;
+    for (int i = 0; i < N; i++)
+        n += await(t[i]);
+    return n;
+}
+
+static long resident_kib(void)
+{
+    long pages = 0, ignored;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f || fscanf(f, "%ld %ld", &ignored, &pages) != 2)
+        pages = 0;
+    if (f)
+        fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+TEST(the_memory_of_a_burst_is_given_back, .on = TEST_KERNEL, .no_faults = true)
+{
+    assert_int_equal(even_run(a_burst()), 2000);
+    assert_true(resident_kib() < 60 * 1024);        /* of 90 MB that its stacks took */
+}
