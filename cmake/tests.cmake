@@ -34,7 +34,8 @@ function(even_add_scripts)
     set(scripts ${PROJECT_SOURCE_DIR}/scripts)
     file(GLOB mistakes CONFIGURE_DEPENDS ${tests}/compile_fail/*.c)
     foreach(compiler gcc clang)
-        even_add_script("header[${compiler}]" LABEL script COMMAND ${tests}/header/check.sh ${PROJECT_SOURCE_DIR}/include ${compiler})
+        even_add_script("header[${compiler}]" LABEL script
+                        COMMAND ${tests}/header/check.sh ${PROJECT_SOURCE_DIR}/include ${compiler})
         even_add_script("mistakes[${compiler}]" LABEL script
                         COMMAND ${tests}/compile_fail/check.py ${PROJECT_SOURCE_DIR}/include ${compiler} ${mistakes})
     endforeach()

@@ -19,7 +19,8 @@ trap finish EXIT
 
 echo "== examples/echo.c under a load: 50 connections, 64 bytes, one coroutine a connection"
 echo
-"$build/examples/echo" 127.0.0.1 0 >"$folder/echo" &
+# A shell starts what runs beside it with SIGINT ignored.
+env --default-signal=INT "$build/examples/echo" 127.0.0.1 0 >"$folder/echo" &
 server=$!
 while ! grep -q port "$folder/echo"; do
     kill -0 "$server" 2>/dev/null || { echo "the server has ended before it listened" >&2; server=; exit 1; }
@@ -36,8 +37,11 @@ fi
 # The processor time of the server, all its threads, until now.
 ticks=$(awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$server/stat")
 kill -INT "$server"
+(sleep 10; kill -KILL "$server") >/dev/null 2>&1 &
+watchdog=$!
 status=0
 wait "$server" || status=$?
+kill "$watchdog" 2>/dev/null || true
 server=
 awk -v t="$ticks" -v hz="$(getconf CLK_TCK)" -v s="$status" \
     'BEGIN { printf "the server: %.2f s of processor time, then SIGINT and exit status %d\n", t / hz, s }'

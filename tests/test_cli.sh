@@ -51,6 +51,10 @@ cat >mistake.c <<'END'
 #include <evenloop.h>
 int main(void) { return no_such_thing; }
 END
+cat >flags.c <<'END'
+#include <stdio.h>
+int main(void) { return puts(WORDS) < 0; }
+END
 cat >sleep.c <<'END'
 #define EVEN_SHORT_NAMES
 #include <evenloop.h>
@@ -92,7 +96,7 @@ expect 0 "backend none, seed none, explain none, version 0.1.0, name /plain;" "$
 expect 7 "explain 1, version 0.1.0, name /plain; <7> <--seed> <a b>" "$evenloop" run plain.c --explain -O 2 -- 7 --seed "a b"
 expect 0 "backend sim, seed 42" "$evenloop" run --virtual-time --seed=42 plain.c
 expect 0 "backend epoll" "$evenloop" run --backend epoll plain.c
-expect 0 "version 9" env CFLAGS=-Deven_version=mine LDLIBS=-w sh -c 'echo "const char *mine(void); const char *mine(void) { return \"9\"; }" >>plain.c; exec "$0" run plain.c' "$evenloop"
+expect 0 "from CFLAGS" env 'CFLAGS=-DWORDS="from\040CFLAGS"' LDLIBS=-lm "$evenloop" run flags.c
 expect 143 "<term>" sh -c '"$0" run plain.c -- term; exit $?' "$evenloop"
 expect 0 "an hour later" "$evenloop" run --virtual-time sleep.c
 

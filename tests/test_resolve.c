@@ -3,8 +3,10 @@
 #define TEST_ON TEST_ALL
 #include "test.h"
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <evenloop.h>
 #include <netdb.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -21,6 +23,24 @@ static unsigned threads(void)
     if (f)
         fclose(f);
     return n;
+}
+
+static unsigned descriptors(void)
+{
+    unsigned n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    while (dir && readdir(dir))
+        n++;
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+/* Until the threads have closed what they still read for nobody: the runner counts descriptors. */
+static void wait_for_threads(unsigned before)
+{
+    while (descriptors() > before)
+        sched_yield();
 }
 
 static bool on_sim(void)
@@ -177,7 +197,12 @@ async(int, cancel_some)
     return 0;
 }
 
-TEST(canceled_lookups, .no_faults = true) { assert_int_equal(even_run(cancel_some()), 0); }
+TEST(canceled_lookups, .no_faults = true)
+{
+    unsigned before = descriptors();
+    assert_int_equal(even_run(cancel_some()), 0);
+    wait_for_threads(before);
+}
 
 async(int, leave_some)
 {
@@ -191,8 +216,45 @@ async(int, leave_some)
 /* The loop is gone, and another one there, while threads still look for the first one's names. */
 TEST(lookups_that_outlive_their_loop, .no_faults = true)
 {
+    unsigned before = descriptors();
     for (int i = 0; i < 50; i++)
         assert_int_equal(even_run(leave_some()), 0);
+    wait_for_threads(before);
+}
+
+async(int, nobody, (even_stream *, s))
+{
+    (void)s;
+    return 0;
+}
+
+/* Cancelled at every pass of its start: there is a server, or nothing is left. */
+async(int, starts_that_are_canceled)
+{
+    for (int i = 0; i < 8; i++) {
+        even_server *server = NULL;
+        even_stream *s = NULL;
+        __auto_type starting = create_task(even_start_server(&server, nobody(EVEN_STREAM), "localhost", 0));
+        __auto_type connecting = create_task(even_open_connection(&s, "localhost", 1));
+        for (int j = 0; j < i; j++)
+            await(even_sleep(0));
+        even_cancel(starting);
+        even_cancel(connecting);
+        int rc = await(starting);
+        assert_true(rc == 0 || rc == -ECANCELED);
+        assert_true((rc == 0) == (server != NULL));
+        rc = await(connecting);
+        assert_true(rc == -ECONNREFUSED || rc == -ECANCELED);
+        even_server_free(server);
+    }
+    return 0;
+}
+
+TEST(a_start_that_is_canceled, .no_faults = true)
+{
+    unsigned before = descriptors();
+    assert_int_equal(even_run(starts_that_are_canceled()), 0);
+    wait_for_threads(before);
 }
 
 async(int, look_up_once)

@@ -447,7 +447,7 @@ SERVER_TEST(freed_with_connections)
 /* The main coroutine leaves it all behind: the end of the run closes it. */
 static even_server *left_server;
 
-SERVER_TEST(left_to_the_end_of_the_run)
+async(int, leave_it_all)
 {
     even_stream *s;
     char c;
@@ -461,51 +461,29 @@ SERVER_TEST(left_to_the_end_of_the_run)
     return 0;
 }
 
-TEST(a_server_outlives_its_run)
+TEST(left_to_the_end_of_the_run)
 {
     even_set_report_hook(keep_report, NULL);
-    assert_int_equal(even_run(left_to_the_end_of_the_run_main()), 0);
+    assert_int_equal(even_run(leave_it_all()), 0);
     even_server_close(left_server);
     even_server_free(left_server);
 }
 
-SERVER_TEST(left_while_accepting_rests, .on = TEST_SIM)
+async(int, leave_it_resting)
 {
-    even_server *server;
     even_stream *s;
     even__sim_fail_accepts(even_running_loop(), 1000, ENFILE);
-    try_await(even_start_server(&server, echo(EVEN_STREAM), V4, 0));
-    try_await(even_open_connection(&s, V4, even_server_port(server)));
+    try_await(even_start_server(&left_server, echo(EVEN_STREAM), V4, 0));
+    try_await(even_open_connection(&s, V4, even_server_port(left_server)));
     await(even_sleep(0.5));
-    try_await(even_close(s));
-    even_ref_any((even_awaitable *)server);
-    even_server_free(server);
-    even_unref((even_awaitable *)server);
-    return 0;
+    return await(even_close(s));
 }
 
-async(int, start_one, (even_server **, server))
+TEST(left_while_accepting_rests, .on = TEST_SIM)
 {
-    return await(even_start_server(server, echo(EVEN_STREAM), "localhost", 0));
-}
-
-/* Cancelled at every pass of its start: there is a server, or nothing is left. */
-SERVER_TEST(a_start_that_is_canceled)
-{
-    for (int i = 0; i < 8; i++) {
-        even_server *server = NULL;
-        __auto_type starting = create_task(start_one(&server));
-        for (int j = 0; j < i; j++)
-            await(even_sleep(0));
-        even_cancel(starting);
-        int rc = await(starting);
-        assert_true(rc == 0 || rc == -ECANCELED);
-        assert_true((rc == 0) == (server != NULL));
-        if (server)
-            try_await(end_server(server));
-    }
-    assert_int_equal(reports, 0);
-    return 0;
+    even_set_report_hook(keep_report, NULL);
+    assert_int_equal(even_run(leave_it_resting()), 0);
+    even_server_free(left_server);
 }
 
 /* Clients that come, say something and go, while the server is closed under them; the order is the seed's. */

@@ -49,7 +49,7 @@ EVEN_API void even_handle_cancel(even_handle *h);
 
 typedef struct even_loop_options {
     const char *backend;    /* "uring", "epoll", "sim"; NULL: EVENLOOP_BACKEND, else the best that works here */
-    uint64_t seed;          /* permutes what is free to come in any order; 0: EVENLOOP_SEED, else plain FIFO; sim alone looks at it */
+    uint64_t seed;          /* sim alone: permutes what is free to come in any order; 0: EVENLOOP_SEED, else FIFO */
 } even_loop_options;
 
 /* Make a loop. `options` may be NULL. It may be run in one thread, then in another, and closed in a third.

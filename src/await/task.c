@@ -10,20 +10,6 @@
 
 /* ---- the loop's tasks ---- */
 
-static void close_tasks(even_loop *loop)
-{
-    struct even__tasks *tasks = loop->tasks;
-    while (!even__queue_is_empty(&tasks->all)) {    /* whoever never got a step more: the loop was closed over it */
-        struct even__task *t = task_of_link(tasks->all.next);
-        char name[EVEN__DESCRIPTION_MAX];
-        even__report("%s was still pending when its loop was closed", even__describe(t->object, name, sizeof name));
-        even__queue_remove(&t->all);
-    }
-    even__free(tasks);
-    loop->tasks = NULL;
-    loop->may_run_here = NULL;
-}
-
 /* Compilers cache thread-local addresses across a switch: a task that has begun stays where it is. */
 static bool may_run_here(even_loop *loop)
 {
@@ -36,6 +22,10 @@ static bool may_run_here(even_loop *loop)
     return true;
 }
 
+static void close_tasks(even_loop *loop);
+static void free_tasks(even_loop *loop);
+static const struct even__above above = { may_run_here, close_tasks, free_tasks };
+
 struct even__tasks *even__tasks_of(even_loop *loop)
 {
     struct even__tasks *tasks = loop->tasks;
@@ -46,8 +36,7 @@ struct even__tasks *even__tasks_of(even_loop *loop)
     even__queue_init(&tasks->all);
     tasks->thread = pthread_self();
     loop->tasks = tasks;
-    loop->close_tasks = close_tasks;
-    loop->may_run_here = may_run_here;
+    loop->above = &above;
     return tasks;
 }
 
@@ -87,7 +76,7 @@ const char *even_name_any(const even_awaitable *x)
 
 int even_set_name_any(even_awaitable *x, const char *name)
 {
-    if (!even__is_task(x))
+    if (!even__is_task(x) || x->state == EVEN_SPENT)
         return -EINVAL;
     char *copy = even__strdup(name);
     if (!copy)
@@ -155,7 +144,6 @@ static even__noinline void report_went_on(struct even__task *t)
 
 void even__task_ended(struct even__task *t)
 {
-    even__trace(ENDED, .loop = t->loop, .task = t->object, .status = t->object->status);
     even__queue_remove(&t->all);
     if (t->wake.next)
         even__queue_remove(&t->wake);
@@ -361,7 +349,7 @@ static struct even__task *task_of(even_task *task)
 {
     if (!task)
         return even__thread.task;
-    return even__is_task(&task->base) ? task->base.by.task : NULL;
+    return even__is_task(&task->base) && task->base.state != EVEN_SPENT ? task->base.by.task : NULL;
 }
 
 size_t even_stack_high_water(const even_task *task)
@@ -395,14 +383,56 @@ unsigned even_uncancel(even_task *task)
 
 /* ---- the end of all ---- */
 
+/* A task that will never be stepped again; its frames are left as they are: nothing can unwind them. */
+static void abandon(struct even__task *t, int status)
+{
+    t->canceled_at = NULL;
+    t->object->flags |= EVEN__FETCHED;
+    if (t->waits_for && t->waits_for->state != EVEN_DONE)
+        even__remove_waiter(t->waits_for, &t->wake);
+    t->waits_for = NULL;
+    if (!pthread_equal(((struct even__tasks *)t->loop->tasks)->thread, pthread_self()))
+        t->stack = NULL;            /* of another thread's pool */
+    task_over(t, status);
+}
+
+/* The loop is closed over tasks that are pending: they end with -EVEN_ECLOSED. */
+static void close_tasks(even_loop *loop)
+{
+    struct even__tasks *tasks = loop->tasks;
+    even_handle pending;
+
+    even__queue_init(&pending);
+    even__queue_splice(&pending, &tasks->all);
+    while (!even__queue_is_empty(&pending)) {
+        struct even__task *t = task_of_link(pending.next);
+        char name[EVEN__DESCRIPTION_MAX];
+        even__report("%s was still pending when its loop was closed", even__describe(t->object, name, sizeof name));
+        even__queue_remove(&t->all);
+        even__queue_append(&tasks->all, &t->all);
+        if (is_operation(t))
+            cancel_operation(t);    /* at once, or as the backend is closed */
+        else
+            abandon(t, -EVEN_ECLOSED);
+    }
+}
+
+static void free_tasks(even_loop *loop)
+{
+    struct even__tasks *tasks = loop->tasks;
+    while (!even__queue_is_empty(&tasks->all))  /* operations that know no cancel: they never end now */
+        even__queue_remove(tasks->all.next);
+    even__free(tasks);
+    loop->tasks = NULL;
+    loop->above = NULL;
+}
+
 static void give_up(struct even__task *t)
 {
     char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
     even__report("%s went on through a hundred cancellations and is given up; it was first told by the await at %s",
                  even__describe(t->object, name, sizeof name), even__site_name(t->canceled_at, site, sizeof site));
-    t->canceled_at = NULL;
-    t->object->flags |= EVEN__FETCHED;
-    task_over(t, -EVEN_ESTUCK);     /* its frames are left as they are: nothing can unwind them */
+    abandon(t, -EVEN_ESTUCK);
 }
 
 int even__tasks_shut_down(even_loop *loop)

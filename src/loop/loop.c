@@ -81,7 +81,7 @@ int even__loop_enter(even_loop *loop)
         return -EVEN_ERUNNING;
     if (loop->pid != getpid())
         return -EVEN_EFORK;
-    if (loop->may_run_here && !loop->may_run_here(loop))
+    if (loop->above && !loop->above->may_run_here(loop))
         return -EVEN_ETHREAD;
     int rc = loop->backend->attach(loop);
     if (rc < 0)
@@ -139,18 +139,21 @@ int even_loop_close(even_loop *loop)
         return 0;
     if (loop->running)
         return -EVEN_ERUNNING;
-    if (loop->close_tasks)
-        loop->close_tasks(loop);
+    even_loop *running = even__loop_running;
+    even__loop_running = loop;
+    if (loop->above)
+        loop->above->close(loop);
     __atomic_store_n(&loop->closing, true, __ATOMIC_RELEASE);
     while (!even__queue_is_empty(&loop->watches))
         even_watch_stop(even__container_of(loop->watches.next, even_watch, all));
     loop->backend->close(loop);
+    if (loop->above)
+        loop->above->closed(loop);
+    even__loop_running = running;
     even__inbox_take(loop);
     even__queue_splice(&loop->ready, &loop->batch);
     while (!even__queue_is_empty(&loop->ready))     /* bounded: nothing runs that could queue more */
         even__queue_remove(loop->ready.next);
-    for (even_handle *h = loop->watches.next; h != &loop->watches; h = h->next)
-        even__container_of(h, even_watch, all)->loop = NULL;
     for (uint32_t i = 1; i <= loop->timers.count; i++)
         loop->timers.slot[i].timer->index = 0;
     even__timers_done(&loop->timers);

@@ -41,10 +41,13 @@ struct even_loop {
     uint64_t wake_value;
     even_op wake;                   /* reads it */
 
-    /* For the layer above: tasks. The loop knows only that it goes first, and may be bound to a thread. */
+    /* The layer above: tasks. The loop knows only that it goes first, and may be bound to a thread. */
     void *tasks;
-    void (*close_tasks)(even_loop *loop);
-    bool (*may_run_here)(even_loop *loop);  /* tasks never change thread */
+    const struct even__above {
+        bool (*may_run_here)(even_loop *loop);
+        void (*close)(even_loop *loop);     /* before the backend ends what is pending */
+        void (*closed)(even_loop *loop);    /* and after */
+    } *above;
 };
 
 /* The thread's running loop. */

@@ -84,7 +84,6 @@ static void thread_ends(void *data)
     }
     for (struct chunk *c = pool->chunks, *next; c; c = next) {
         next = c->next;
-        NO_ROOT_REGION(c->memory, c->size);
         munmap(c->memory, c->size);
         even__free(c);
     }
@@ -152,7 +151,6 @@ static int grow(struct pool *pool, unsigned number)
         return -ENOMEM;
     }
     madvise(chunk->memory, chunk->size, MADV_NOHUGEPAGE);   /* a huge page a stack would be 30 times the memory */
-    ROOT_REGION(chunk->memory, chunk->size);
     chunk->next = pool->chunks;
     pool->chunks = chunk;
     pool->class[number].fresh = chunk->memory;
@@ -185,7 +183,7 @@ static struct even__stack *new_stack(struct pool *pool, unsigned number, int *er
     return s;
 }
 
-struct even__stack *even__stack_get(size_t size, int *error)
+static struct even__stack *take(size_t size, int *error)
 {
     struct pool *pool = mine;
     unsigned number = 1;
@@ -210,6 +208,14 @@ struct even__stack *even__stack_get(size_t size, int *error)
     c->idle = s->next;
     if (--c->idle_count < c->idle_least)
         c->idle_least = c->idle_count;
+    return s;
+}
+
+struct even__stack *even__stack_get(size_t size, int *error)
+{
+    struct even__stack *s = take(size, error);
+    if (even__likely(s != NULL))
+        ROOT_REGION(s->low, s->size);   /* what only a suspended task knows is no leak */
     return s;
 }
 
@@ -255,6 +261,7 @@ void even__stack_put(struct even__stack *s)
 {
     struct pool *pool = mine;
     struct class *c = &pool->class[s->class];
+    NO_ROOT_REGION(s->low, s->size);
     ASAN_UNPOISON_MEMORY_REGION(s->low, s->size);   /* frames that were left without being unwound */
     s->next = c->idle;
     c->idle = s;

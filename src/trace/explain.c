@@ -278,8 +278,6 @@ static void tell(struct narrator *n, const struct even__trace_event *e, const ch
 {
     const even_awaitable *task = e->task, *x = e->object;
 
-    if (e->event == EVEN__EVENT_ENDED)
-        return;         /* told as DONE, before those that wait for it are woken */
     if (n->woken && !(e->event == EVEN__EVENT_STEP && n->woken == task))
         let_go(n, "");
     if (n->asleep_since >= 0) {
@@ -338,8 +336,6 @@ static void tell(struct narrator *n, const struct even__trace_event *e, const ch
         break;
     case EVEN__EVENT_CANCELED:
         say(n, where, "%s is told that it is canceled", brief(task));
-        break;
-    case EVEN__EVENT_ENDED:
         break;
     case EVEN__EVENT_POLL:
         poll_begins(n, e->value);

@@ -22,7 +22,6 @@
     X(WOKEN, "task's wake-up was scheduled, because object is done")                                                   \
     X(CANCEL, "task was asked to cancel, by object (a task, or NULL)")                                                 \
     X(CANCELED, "the cancellation was delivered to task, at site")                                                     \
-    X(ENDED, "task is over with status")                                                                               \
     X(POLL, "nothing is ready (or it is time to look): the loop asks the backend, for up to value ns (-1: no limit)")  \
     X(TIMER, "a timer is due; object: the sleep that it ends, if it is one's")                                         \
     X(SLEEP, "task's sleep, object, set a timer for value ns")                                                         \

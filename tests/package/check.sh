@@ -27,7 +27,7 @@ $CC -std=gnu17 "$here/program.c" $(pkg-config --cflags evenloop) "$libdir/libeve
 "$folder/static"
 
 echo "== CMake"
-cmake -S "$here" -B "$folder/cmake" -DCMAKE_PREFIX_PATH="$prefix" >"$folder/log" 2>&1 && cmake --build "$folder/cmake" >>"$folder/log" 2>&1 ||
+{ cmake -S "$here" -B "$folder/cmake" -DCMAKE_PREFIX_PATH="$prefix" && cmake --build "$folder/cmake"; } >"$folder/log" 2>&1 ||
     { cat "$folder/log"; exit 1; }
 "$folder/cmake/shared"
 "$folder/cmake/static"

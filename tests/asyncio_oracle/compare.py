@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""compare.py PROGRAM: runs scenarios.py on asyncio and PROGRAM (scenarios.c) on each backend; their lines must be the same.
+
+Ends with 77 (skipped) where Python is older than 3.11: Task.cancelling() is missing there.
+"""
+import difflib
+import os
+import pathlib
+import subprocess
+import sys
+
+
+def events(command, **environment):
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, **environment})
+    if result.returncode:
+        sys.exit(f"{command} ended with {result.returncode}:\n{result.stdout[-2000:]}\n{result.stderr}")
+    return result.stdout.splitlines()
+
+
+def main():
+    if sys.version_info < (3, 11):
+        print("skipped: this Python is older than 3.11")
+        return 77
+    program = sys.argv[1]
+    expected = events([sys.executable, str(pathlib.Path(__file__).with_name("scenarios.py"))])
+    failed = False
+    backend = os.environ.get("EVENLOOP_BACKEND")
+    for backend in [backend] if backend else ["epoll", "sim", ""]:
+        got = events([program], EVENLOOP_BACKEND=backend) if backend else events([program])
+        if got != expected:
+            failed = True
+            for line in difflib.unified_diff(expected, got, "asyncio", f"evenloop on {backend or 'its own choice'}", n=30, lineterm=""):
+                print(line)
+    count = sum(line.startswith("== ") for line in expected)
+    print(f"{count} scenarios, {len(expected)} lines:", "they differ" if failed else "as on asyncio")
+    return 1 if failed else 0
+
+
+sys.exit(main())
