@@ -1,5 +1,6 @@
 /* What a test's program did, in order, and what the library reported meanwhile: so that a test tells its story in one string,
- * and asserts when the run is over. */
+ * and asserts when the run is over. Most of these tests are `.clean`; those are not in which a coroutine is given a reference
+ * as an argument: if it never begins, for want of memory, nobody gives that back. */
 #ifndef EVEN_TEST_STORY_H
 #define EVEN_TEST_STORY_H
 

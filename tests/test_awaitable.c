@@ -110,7 +110,7 @@ async(int, delivers)
     return 0;
 }
 
-TEST(it_is_started_completed_and_dropped, .clean = true)
+TEST(it_is_started_completed_and_dropped, .no_faults = true)
 {
     assert_int_equal(even_run(delivers()), 0);
     assert_story("start delivered 5/0");
@@ -129,7 +129,7 @@ async(int, fails_it)
     return 0;
 }
 
-TEST(it_fails_once, .clean = true)
+TEST(it_fails_once, .no_faults = true)
 {
     capture_reports();
     assert_int_equal(even_run(fails_it()), 0);
@@ -278,13 +278,13 @@ async(int, takes_quick, (const even_kind *, kind))
     return await(t);
 }
 
-TEST(a_start_may_complete_it, .clean = true)
+TEST(a_start_may_complete_it)
 {
     assert_int_equal(even_run(takes_quick(&quick_kind)), 0);
     assert_story("3 other");
 }
 
-TEST(one_that_yields_lets_the_others_run_first, .clean = true)
+TEST(one_that_yields_lets_the_others_run_first)
 {
     assert_int_equal(even_run(takes_quick(&polite_kind)), 0);
     assert_story("other 3");
@@ -339,7 +339,7 @@ async(int, a_gate)
     return await(g);
 }
 
-TEST(a_shared_awaitable, .clean = true)
+TEST(a_shared_awaitable)
 {
     assert_int_equal(even_run(a_gate()), 0);
     assert_story("0 1:6 2:6 3:6");
@@ -370,7 +370,7 @@ async(int, cancels_at_the_gate)
     return 0;
 }
 
-TEST(a_shared_awaitable_without_a_cancel, .clean = true)
+TEST(a_shared_awaitable_without_a_cancel)
 {
     assert_int_equal(even_run(cancels_at_the_gate()), 0);
     assert_story("1 6 ECANCELED");

@@ -174,7 +174,7 @@ async(int, passes_on)
     return 0;
 }
 
-TEST(a_task_that_waits_for_a_task_passes_it_on, .clean = true)
+TEST(a_task_that_waits_for_a_task_passes_it_on)
 {
     capture_reports();
     assert_int_equal(even_run(passes_on()), 0);
@@ -297,6 +297,32 @@ TEST(two_tasks_that_await_each_other, .leaks_ok = true, .no_faults = true)
     (void)rc;
 }
 
+async(int, gathers_itself)
+{
+    even_awaitable *self = &even_current_task()->base;
+    even_ref_any(self);
+    int rc = await(gather((even_int_aw *)(void *)self, even_sleep(0)));
+    say("%s", even_errname(rc));
+    return rc;
+}
+
+async(int, cancels_who_gathers_itself)
+{
+    __auto_type t = create_task(gathers_itself());
+    turns(3);
+    even_cancel(t);
+    turns(3);
+    even_detach(t);
+    return 0;
+}
+
+TEST(a_task_that_gathers_itself, .leaks_ok = true, .no_faults = true)
+{
+    capture_reports();
+    int rc = even_run(cancels_who_gathers_itself());    /* likewise */
+    (void)rc;
+}
+
 /* ---- when the awaited thing is done already ---- */
 
 async(int, result_then_request, (even_future *, f))
@@ -321,7 +347,7 @@ async(int, done_but_not_awake)
     return 0;
 }
 
-TEST(a_result_that_was_there_is_returned_and_the_request_comes_next, .on = TEST_ALL, .clean = true)
+TEST(a_result_that_was_there_is_returned_and_the_request_comes_next, .on = TEST_ALL)
 {
     capture_reports();
     assert_int_equal(even_run(done_but_not_awake()), 0);
@@ -346,7 +372,7 @@ async(int, no_next_await)
     return 0;
 }
 
-TEST(without_a_next_await_it_ends_well, .on = TEST_ALL, .clean = true)
+TEST(without_a_next_await_it_ends_well, .on = TEST_ALL)
 {
     capture_reports();      /* it was told nothing, so it did not go on */
     assert_int_equal(even_run(no_next_await()), 0);
@@ -534,6 +560,30 @@ TEST(a_body_that_ignores_its_cancellation_is_reported, .clean = true)
     (void)where;
 }
 
+async(int, told_taken_back_and_asked_again)
+{
+    await(even_sleep(10));
+    even_uncancel(NULL);
+    await(even_sleep(1));
+    even_cancel(even_current_task());       /* nothing is awaited any more: it is never told */
+    return 3;
+}
+
+async(int, cancels_it_once)
+{
+    __auto_type t = create_task(told_taken_back_and_asked_again());
+    turns(1);
+    even_cancel(t);
+    return await(t);
+}
+
+TEST(a_request_that_was_taken_back_is_no_reproach_later, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(cancels_it_once()), 3);
+    assert_no_report();
+}
+
 async(int, fails_instead)
 {
     await(even_sleep(10));
@@ -573,7 +623,7 @@ async(int, two_waiters_one_cancelled)
     return 0;
 }
 
-TEST(cancelling_one_of_two_waiters_ends_the_task_for_both, .clean = true)
+TEST(cancelling_one_of_two_waiters_ends_the_task_for_both)
 {
     capture_reports();      /* asyncio's: who does not want that, shields */
     assert_int_equal(even_run(two_waiters_one_cancelled()), 0);
@@ -612,7 +662,8 @@ static void cancels_from_a_callback(even_handle *h)
 async(int, cancelled_by_a_timer)
 {
     __auto_type t = create_task(sleeps(5));
-    struct late l = { EVEN_TIMER(cancels_from_a_callback), t };
+    static struct late l = { EVEN_TIMER(cancels_from_a_callback), NULL };
+    l.task = t;
     even_call_later(even_running_loop(), &l.timer, 1);
     int rc = await(t);
     say("%s@%g", even_errname(rc), even_time(even_running_loop()));
@@ -638,7 +689,8 @@ async(int, cancelled_as_it_ends)
 {
     __auto_type t = create_task(sleeps_twice());
     turns(1);
-    struct late l = { EVEN_TIMER(cancels_from_a_callback), (struct sleeps_co *)(void *)t };
+    static struct late l = { EVEN_TIMER(cancels_from_a_callback), NULL };
+    l.task = (struct sleeps_co *)(void *)t;
     even_call_at(even_running_loop(), &l.timer, 1);
     int rc = await(t);
     say("%s", even_errname(rc));

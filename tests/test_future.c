@@ -51,7 +51,7 @@ async(int, wakes_its_waiter)
     return 0;
 }
 
-TEST(a_result_wakes_the_waiter_but_does_not_run_it, .clean = true)
+TEST(a_result_wakes_the_waiter_but_does_not_run_it)
 {
     assert_int_equal(even_run(wakes_its_waiter()), 0);
     assert_story("a:waits set a:5/0");
@@ -200,7 +200,7 @@ async(int, cancels_a_future)
     return 0;
 }
 
-TEST(a_cancelled_future_ends_the_waits, .clean = true)
+TEST(a_cancelled_future_ends_the_waits)
 {
     capture_reports();
     assert_int_equal(even_run(cancels_a_future()), 0);
@@ -221,7 +221,7 @@ async(int, cancelled_waiter)
     return 0;
 }
 
-TEST(cancelling_a_waiter_cancels_its_future, .clean = true)
+TEST(cancelling_a_waiter_cancels_its_future, .no_faults = true)
 {
     capture_reports();      /* "went on": the bodies of `waits` do */
     assert_int_equal(even_run(cancelled_waiter()), 0);
@@ -251,7 +251,7 @@ async(int, many_waiters)
     return 0;
 }
 
-TEST(waiters_are_woken_in_the_order_in_which_they_came, .clean = true)
+TEST(waiters_are_woken_in_the_order_in_which_they_came)
 {
     char expected[4096] = "";
     assert_int_equal(even_run(many_waiters()), 0);
@@ -275,7 +275,7 @@ static void called(even_handle *h)
 
 async(int, callbacks)
 {
-    struct callback a = { EVEN_HANDLE(called), "a", NULL }, b = { EVEN_HANDLE(called), "b", NULL },
+    static struct callback a = { EVEN_HANDLE(called), "a", NULL }, b = { EVEN_HANDLE(called), "b", NULL },
                     c = { EVEN_HANDLE(called), "c", NULL }, d = { EVEN_HANDLE(called), "d", NULL };
     even_future *f = even_future_new(even_future);
     int rc = even_add_done_callback(f, &a.handle);
@@ -302,7 +302,7 @@ TEST(done_callbacks_are_scheduled_in_order, .clean = true)
 
 async(int, taken_back)
 {
-    struct callback a = { EVEN_HANDLE(called), "a", NULL }, b = { EVEN_HANDLE(called), "b", NULL },
+    static struct callback a = { EVEN_HANDLE(called), "a", NULL }, b = { EVEN_HANDLE(called), "b", NULL },
                     c = { EVEN_HANDLE(called), "c", NULL };
     even_future *f = even_future_new(even_future);
     even_add_done_callback(f, &a.handle);
@@ -324,11 +324,11 @@ TEST(a_done_callback_can_be_taken_back_until_it_runs, .clean = true)
 
 async(int, same_handle_twice)
 {
-    struct callback a = { EVEN_HANDLE(called), "a", NULL };
+    static struct callback a = { EVEN_HANDLE(called), "a", NULL };
     even_future *f = even_future_new(even_future);
     int first = even_add_done_callback(f, &a.handle), second = even_add_done_callback(f, &a.handle);
     say("%d %d", first, second < 0);
-    struct callback b = { EVEN_HANDLE(called), "b", NULL };
+    static struct callback b = { EVEN_HANDLE(called), "b", NULL };
     even_future *g = even_future_new(even_future);      /* alone in its ring: its links point to itself */
     first = even_add_done_callback(g, &b.handle), second = even_add_done_callback(g, &b.handle);
     say("%d %d", first, second < 0);
@@ -356,7 +356,8 @@ static void sets_next(even_handle *h)
 async(int, callback_chain)
 {
     even_future *f = even_future_new(even_future), *g = even_future_new(even_future);
-    struct callback a = { EVEN_HANDLE(sets_next), "a", g }, b = { EVEN_HANDLE(called), "b", NULL };
+    static struct callback a = { EVEN_HANDLE(sets_next), "a", NULL }, b = { EVEN_HANDLE(called), "b", NULL };
+    a.future = g;
     even_add_done_callback(f, &a.handle);
     even_add_done_callback(g, &b.handle);
     even_set_result(f, 1);
@@ -373,7 +374,7 @@ TEST(a_callback_may_complete_another_future, .clean = true)
 
 async(int, callback_of_task)
 {
-    struct callback a = { EVEN_HANDLE(called), "callback", NULL };
+    static struct callback a = { EVEN_HANDLE(called), "callback", NULL };
     even_future *f = even_future_new(even_future);
     __auto_type t = create_task(waits(f, "t"));
     even_add_done_callback(t, &a.handle);
@@ -384,7 +385,7 @@ async(int, callback_of_task)
     return 0;
 }
 
-TEST(a_task_has_done_callbacks_too, .clean = true)
+TEST(a_task_has_done_callbacks_too)
 {
     assert_int_equal(even_run(callback_of_task()), 0);
     assert_story("t:waits t:1/0 callback awaited");
@@ -394,7 +395,7 @@ async(int, nothing) { return 0; }
 
 async(int, callback_of_what_cannot)
 {
-    struct callback a = { EVEN_HANDLE(called), "a", NULL };
+    static struct callback a = { EVEN_HANDLE(called), "a", NULL };
     __auto_type c = nothing();
     say("%s", even_errname(even_add_done_callback(c, &a.handle)));
     await(c);
@@ -429,7 +430,8 @@ static void set_it(even_handle *h)
 async(int, set_by_a_callback)
 {
     even_future *f = even_future_new(even_future);
-    struct setter s = { EVEN_HANDLE(set_it), f };
+    static struct setter s = { EVEN_HANDLE(set_it), NULL };
+    s.future = f;
     even_call_soon_threadsafe(even_running_loop(), &s.handle);
     say("%zd", await(f));
     return 0;
@@ -446,7 +448,7 @@ async(int, made_before, (even_future *, f))
     return (int)await(f);
 }
 
-TEST(a_future_made_before_the_run, .clean = true)
+TEST(a_future_made_before_the_run)
 {
     even_future *f = even_future_new(even_future);
     even_set_result(f, 4);

@@ -83,6 +83,8 @@ async(int, every_type)
                           into(&timed.target, wait_for(gives_text(0, "timed"), 1)),
                           into(&shielded.target, shield(gives(0, 4))),
                           into(&three.target, wait_for(gives_three(), 1))));
+    if (rc < 0)
+        return rc;
     say("%d %s %g,%g %d %d %c %zd %s %d %s", rc, text.target, pair.target.a, pair.target.b, nothing.target,
         number.target == 1L << 40, byte.target, future.target, timed.target, shielded.target, three.target.text);
     say("%d%d%d%d%d%d%d%d%d", INTACT(text), INTACT(pair), INTACT(nothing), INTACT(number), INTACT(byte), INTACT(future),
@@ -328,6 +330,32 @@ TEST(a_gather_whose_caller_has_returned, .on = TEST_SIM, .clean = true)
 {
     assert_int_equal(even_run(caller_has_returned()), 0);
     assert_story("EPIPE 1 EPIPE 1 1");
+}
+
+/* The same while somebody else still holds the gather. */
+async(int, gather_outlives_its_end)
+{
+    int a = 100, statuses[2] = { 50, 50 };
+    __auto_type g = gather(into(&a, gives(0.003, 1)), fails(0.001, -EPIPE));
+    int rc = await(even_ref(g));
+    a = 200;
+    await(even_sleep(0.005));
+    say("%s %d", even_errname(rc), a);
+    say("%s", even_errname(await(g)));
+
+    __auto_type h = gather_statuses(statuses, gives(0.002, 2), fails(0, -EPIPE));
+    even_detach(h);
+    await(even_sleep(0.005));
+    say("%d %d", statuses[0], statuses[1]);
+    return 0;
+}
+
+TEST(targets_are_let_go_even_if_the_gather_is_held, .on = TEST_SIM, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(gather_outlives_its_end()), 0);
+    assert_story("EPIPE 1 EPIPE 200 EPIPE EPIPE 2 50 50");
+    assert_no_report();
 }
 
 /* ---- statuses ---- */

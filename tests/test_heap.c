@@ -109,6 +109,7 @@ TEST(each_visits_every_cell_once_and_no_record)
 {
     void *cells[300], *record = even__heap_alloc_record(160);
     static const size_t sizes[] = { 40, 400, 4000 };
+    assert_non_null(record);
     for (int i = 0; i < 300; i++)
         assert_non_null(cells[i] = even__heap_alloc(sizes[i % 3]));
     for (int i = 0; i < 300; i++) {

@@ -27,7 +27,9 @@ async(void, gives_nothing) { await(even_sleep(0)); }
 TEST(results_of_a_run, .clean = true)
 {
     assert_int_equal(even_run(gives(0, 3)), 3);
-    assert_string_equal(even_run(gives_text()), "text");
+    const char *text = even_run(gives_text());
+    assert_non_null(text);
+    assert_string_equal(text, "text");
     struct pair p = even_run(gives_pair());
     assert_int_equal(p.a + p.b, 3);
     assert_int_equal(even_run(gives_nothing()), 0);
@@ -120,7 +122,7 @@ async(int, leaves_tasks_that_wait_for_each_other)
     return 0;
 }
 
-TEST(tasks_that_wait_for_operations_at_the_end, .clean = true)
+TEST(tasks_that_wait_for_operations_at_the_end, .no_faults = true)
 {
     capture_reports();
     assert_int_equal(even_run(leaves_tasks_that_wait_for_each_other()), 0);
@@ -493,7 +495,7 @@ TEST(several_loops_in_several_threads, .no_faults = true)
 
 /* ---- a loop of one's own ---- */
 
-TEST(run_until_complete, .clean = true)
+TEST(run_until_complete, .no_faults = true)
 {
     even_loop *loop;
     assert_int_equal(even_loop_new(&loop, NULL), 0);
@@ -518,7 +520,7 @@ async(int, stops, (struct gives_co **, background))
     return 3;
 }
 
-TEST(a_loop_that_is_stopped_and_run_on, .clean = true)
+TEST(a_loop_that_is_stopped_and_run_on, .no_faults = true)
 {
     even_loop *loop;
     struct gives_co *background = NULL;

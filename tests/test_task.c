@@ -54,7 +54,7 @@ async(int, spawns)
 {
     say("spawn");
     __auto_type t = create_task(steps("child", 1));
-    even_handle h = EVEN_HANDLE(note);
+    static even_handle h = EVEN_HANDLE(note);
     even_call_soon(even_running_loop(), &h);
     uint64_t pass = even_running_loop()->passes;
     await(even_sleep(0));
@@ -366,7 +366,7 @@ static void looks(even_handle *h)
 
 async(int, callback_has_no_task)
 {
-    even_handle h = EVEN_HANDLE(looks);
+    static even_handle h = EVEN_HANDLE(looks);
     even_call_soon(even_running_loop(), &h);
     await(even_sleep(0));
     say("%d", even_current_task() != NULL);

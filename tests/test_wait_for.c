@@ -228,7 +228,7 @@ async(int, main_of_tie_in_cleanup)
     return 0;
 }
 
-TEST(a_tie_in_the_cleanup_of_a_cancelled_task, .clean = true)
+TEST(a_tie_in_the_cleanup_of_a_cancelled_task)
 {
     assert_int_equal(even_run(main_of_tie_in_cleanup()), 0);
     assert_story("ECANCELED 0/1 0 ECANCELED");
@@ -385,7 +385,8 @@ async(int, expires_then_cancelled)
 {
     __auto_type t = create_task(waits_long(2));
     await(even_sleep(0));
-    struct canceller c = { EVEN_TIMER(cancel_it), t };
+    static struct canceller c = { EVEN_TIMER(cancel_it), NULL };
+    c.task = t;
     even_call_at(even_running_loop(), &c.timer, 2);     /* in the same pass, behind the time-out: which is not yet awake */
     int rc = await(t);
     say("%s", even_errname(rc));
@@ -396,6 +397,39 @@ TEST(cancelled_as_it_has_expired, .clean = true)
 {
     assert_int_equal(even_run(expires_then_cancelled()), 0);
     assert_story("12 1:ECANCELED ECANCELED/1 ECANCELED");
+}
+
+async(int, times_out_and_goes_on)
+{
+    int rc = await(wait_for(gives(10, 1), 2));
+    say("%s/%u", even_errname(rc), even_cancelling(NULL));
+    if (rc == -ECANCELED)
+        return rc;
+    rc = await(even_sleep(50));
+    say("then:%s", even_errname(rc));
+    return rc;
+}
+
+async(int, awaits_it, (struct times_out_and_goes_on_co *, t)) { return await(t); }
+
+async(int, cancels_the_parent)
+{
+    __auto_type t = create_task(times_out_and_goes_on());
+    __auto_type parent = create_task(awaits_it(t));
+    await(even_sleep(0));
+    static struct canceller c = { EVEN_TIMER(cancel_it), NULL };
+    c.task = (struct waits_long_co *)(void *)parent;
+    even_call_at(even_running_loop(), &c.timer, 2);
+    int rc = await(parent);
+    say("%s@%g", even_errname(rc), now());
+    return 0;
+}
+
+/* A request that comes through a parent is one more, beside the time-out's: it must not be lost with that one. */
+TEST(cancelled_through_a_parent_as_it_has_expired, .clean = true)
+{
+    assert_int_equal(even_run(cancels_the_parent()), 0);
+    assert_story("11 1:ECANCELED ECANCELED/1 ECANCELED@2");
 }
 
 async(int, outer_catches)

@@ -84,6 +84,9 @@
     EVEN__IF_VOID(R, EVEN_RESULT_VOID,                                                                                 \
                   _Generic(&(lvalue), int *: EVEN_RESULT_INT, long *: EVEN_RESULT_LONG, default: EVEN_RESULT_OTHER))
 
+#define EVEN__LONG_OF(lvalue)                                                                                          \
+    _Generic(&(lvalue), int *: *(int *)(void *)&(lvalue), long *: *(long *)(void *)&(lvalue), default: 0)
+
 /* The body's first, hidden parameter points to the result: it lets even_fail() return "a zero of the body's type". Its
  * name is what a compiler says when even_fail() or try_await() stands outside of a body. */
 #define EVEN_ASYNC_DEF(R, F, ...)                                                                                   \
@@ -96,11 +99,12 @@
     };                                                                                                                 \
     static R F##__body(R *even_fail_and_try_await_belong_into_an_async_body                                         \
                           __attribute__((unused)) EVEN__EACH(EVEN__PARAMETER, __VA_ARGS__));                           \
-    static void F##__enter(even_awaitable *even__self)                                                              \
+    static long F##__enter(even_awaitable *even__self)                                                                 \
     {                                                                                                                  \
-        struct F##__all *even__all = (struct F##__all *)(void *)even__self;                                      \
+        struct F##__all *even__all = (struct F##__all *)(void *)even__self;                                            \
         EVEN__IF_VOID(R, , even__all->co.result =)                                                                     \
-        F##__body((R *)&even__all->co.result EVEN__EACH(EVEN__VALUE_, __VA_ARGS__));                                \
+        F##__body((R *)&even__all->co.result EVEN__EACH(EVEN__VALUE_, __VA_ARGS__));                                   \
+        return EVEN__IF_VOID(R, even__all->co.result = even__self->status, EVEN__LONG_OF(even__all->co.result));       \
     }                                                                                                                  \
     static const even_kind F##__kind = {                                                                            \
         .name = #F,                                                                                                 \

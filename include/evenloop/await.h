@@ -50,7 +50,8 @@ enum even__flags {
     EVEN__AWAITED = 8,              /* an operation, or an inline coroutine, that has its one awaiter */
     EVEN__VALUE = 16,               /* even_value(): a negative result is a value, no failure */
     EVEN__OLD = 32,                 /* made before the run in progress */
-    EVEN__FAILED = 64               /* even_fail(): the status is set, whatever the body returns */
+    EVEN__FAILED = 64,              /* even_fail(): the status is set, whatever the body returns */
+    EVEN__SPECIAL = 128             /* its kind has a drop function, or borrows: the last reference takes the long way */
 };
 
 enum even_result_class { EVEN_RESULT_OTHER, EVEN_RESULT_INT, EVEN_RESULT_LONG, EVEN_RESULT_VOID };
@@ -68,7 +69,8 @@ struct even_kind {
     uint8_t borrows;                /* 1: a future's: many may wait for it; pending as soon as it is made */
     uint8_t yields;                 /* 1: even when it is done at once, whoever awaits it lets the others run first */
     uint8_t reserved;
-    void (*enter)(even_awaitable *self);    /* a coroutine's body */
+    /* A coroutine's body. Stores the result; gives it, too, if that is an int or a long, else 0. */
+    long (*enter)(even_awaitable *self);
     /* Begin: called once, in the loop's thread, when it is first awaited. It may complete it at once. */
     void (*start)(even_awaitable *self);
     /* Asked to end early: true if it will end by itself soon (with -ECANCELED, or its result if that came first);

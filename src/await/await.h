@@ -48,10 +48,14 @@ struct even__thread {
     struct even__task *task;        /* that runs now */
     struct even__root root;         /* the loop's own context */
     int32_t last_status;            /* of an await or a run outside of tasks */
+    int *errno_location;            /* errno belongs to the task: kept over each switch */
 };
 extern __thread struct even__thread even__thread __attribute__((tls_model("initial-exec")));
 
 /* ---- awaitables ---- */
+
+/* An object of a kind, inert, its memory undefined behind the header; NULL without memory. */
+even_awaitable *even__object_new(const even_kind *kind, const void *site);
 
 /* x ends: its status, its result if it failed, its waiters onto the ready queue. Runs nothing. */
 void even__complete(even_awaitable *x, int status);
@@ -76,11 +80,11 @@ static inline bool even__is_shared(const even_awaitable *x) { return x->kind->bo
 
 /* ---- tasks ---- */
 
-/* A body returned a negative number, or called even_fail(). */
+/* A body returned a negative number: a failure, or a value. */
 void even__body_failed(even_awaitable *x, long value);
 
 struct even__tasks *even__tasks_of(even_loop *loop);    /* NULL without memory */
-void even__task_suspend(struct even__task *t);          /* gives control to the loop; back when stepped */
+void even__task_suspend_with_rounding(struct even__task *t);
 /* The end of a task that has no stack: its operation is done. */
 void even__task_ended(struct even__task *t);
 void even__task_free(struct even__task *t);
@@ -89,19 +93,23 @@ const char *even__task_name(struct even__task *t);
 /* Cancel and await all that still runs. 0, or -EVEN_ESTUCK after it has named who would not end. */
 int even__tasks_shut_down(even_loop *loop);
 
-/* A coroutine's body has returned: what its result says. */
-static inline void even__body_over(even_awaitable *x)
+/* Run a coroutine's body, here and now; then its status is set. */
+static inline __attribute__((always_inline)) void even__body_run(even_awaitable *x)
 {
-    unsigned class = x->kind->result_class;
-    long value = 0;
-    if (class == EVEN_RESULT_INT)
-        value = *(int *)(void *)(x + 1);
-    else if (class == EVEN_RESULT_LONG)
-        value = *(long *)(void *)(x + 1);
-    else if (class == EVEN_RESULT_VOID)
-        *(int *)(void *)(x + 1) = 0;
-    if (even__unlikely(value < 0 || (x->flags & EVEN__FAILED)))
+    long value = x->kind->enter(x);
+    if (even__unlikely(value < 0))
         even__body_failed(x, value);
+}
+
+/* Gives control to the loop; returns when the task is stepped again. */
+static inline __attribute__((always_inline)) void even__task_suspend(struct even__task *t)
+{
+    int saved = *even__thread.errno_location;
+    if (even__unlikely(t->own_rounding))
+        even__task_suspend_with_rounding(t);
+    else
+        even__stack_leave(&even__thread.root, t->stack);
+    *even__thread.errno_location = saved;
 }
 
 static inline struct even__task *even__current(void) { return even__thread.task; }

@@ -18,32 +18,30 @@ void *even__result_of(even_awaitable *x)
 
 /* ---- making ---- */
 
-static inline void init(even_awaitable *x, const even_kind *kind, const void *site, uint8_t state)
-{
-    x->kind = kind;
-    x->waiters = NULL;
-    x->by.site = site;
-    x->refs = 1;
-    x->status = 0;
-    x->state = state;
-    x->flags = 0;
-}
-
 even_awaitable *even__coroutine_new(const even_kind *kind, const void *site)
 {
     even_awaitable *x = even__heap_alloc(kind->size);
     if (even__likely(x))
-        init(x, kind, site, EVEN_INERT);
+        *x = (even_awaitable){ .kind = kind, .by.site = site, .refs = 1, .state = EVEN_INERT };
+    return x;
+}
+
+even_awaitable *even__object_new(const even_kind *kind, const void *site)
+{
+    even_awaitable *x = even__coroutine_new(kind, site);
+    if (even__likely(x) && (kind->drop || kind->borrows))
+        x->flags = EVEN__SPECIAL;
     return x;
 }
 
 even_awaitable *even_awaitable_new(const even_kind *kind)
 {
-    even_awaitable *x = even__heap_alloc(kind->size);
-    if (even__unlikely(!x))
-        return NULL;
-    init(x, kind, __builtin_return_address(0), kind->borrows ? EVEN_ACTIVE : EVEN_INERT);
-    memset(result_of(x), 0, kind->size - sizeof *x);
+    even_awaitable *x = even__object_new(kind, __builtin_return_address(0));
+    if (even__likely(x)) {
+        memset(result_of(x), 0, kind->size - sizeof *x);
+        if (kind->borrows)
+            x->state = EVEN_ACTIVE;
+    }
     return x;
 }
 
@@ -112,8 +110,10 @@ static even__noinline void last_unref(even_awaitable *x)
 
 void even_unref(even_awaitable *x)
 {
-    if (even__likely(x->refs == 1 && x->state == EVEN_DONE && !x->kind->drop && !x->kind->borrows &&
-                     !(x->flags & (EVEN__TASK | EVEN__STATIC)))) {
+    /* The object of an await that went well. Narrow loads, by volatile: the compiler would make a wide one of them, and that
+     * would have to wait for the narrow store of the state just before. */
+    const volatile uint8_t *state = &x->state, *flags = &x->flags;
+    if (even__likely(*state == EVEN_DONE && *flags == 0 && x->refs == 1)) {
         x->state = EVEN_SPENT;
         even__heap_free(x);
         return;
@@ -162,9 +162,7 @@ void even__set_failure(even_awaitable *x, int status)
 
 void even__body_failed(even_awaitable *x, long value)
 {
-    if (x->flags & EVEN__FAILED)
-        even__set_failure(x, x->status);
-    else if (value >= -4095 && !(x->flags & EVEN__VALUE))
+    if (value >= -4095 && !(x->flags & (EVEN__VALUE | EVEN__FAILED)))
         x->status = (int16_t)value;
 }
 
@@ -349,7 +347,7 @@ static even__noinline void renew_cancellation(struct even__task *t, even_awaitab
     t->must_cancel = true;
 }
 
-static int suspend_until_done(struct even__task *t, even_awaitable *x, const void *site)
+static inline __attribute__((always_inline)) int suspend_until_done(struct even__task *t, even_awaitable *x, const void *site)
 {
     even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
     even__add_waiter(x, &t->wake);
@@ -410,22 +408,34 @@ static even__noinline int await_general(struct even__task *t, even_awaitable *x,
     return suspend_until_done(t, x, site);
 }
 
+/* A coroutine: its body runs here, on this stack, as a call. No task, no switch, no trip through the loop. */
+static inline __attribute__((always_inline)) int await_inline(struct even__task *t, even_awaitable *x)
+{
+    x->state = EVEN_ACTIVE;
+    x->by.parent = t->innermost;
+    t->innermost = x;
+    even__body_run(x);
+    t->innermost = x->by.parent;
+    x->state = EVEN_DONE;
+    return t->last_status = x->status;
+}
+
+static even__noinline int await_inline_traced(struct even__task *t, even_awaitable *x, const void *site)
+{
+    even__trace(INLINE, .loop = t->loop, .task = t->object, .object = x, .site = site);
+    int status = await_inline(t, x);
+    even__trace(RETURNED, .loop = t->loop, .task = t->object, .object = x, .status = status);
+    return status;
+}
+
 int even_await_any(even_awaitable *x)
 {
     struct even__task *t = even__thread.task;
 
     if (even__likely(t && x->state == EVEN_INERT && x->kind->enter)) {
-        /* A coroutine: its body runs here, on this stack, as a call. No task, no switch, no trip through the loop. */
-        x->state = EVEN_ACTIVE;
-        even__trace(INLINE, .loop = t->loop, .task = t->object, .object = x, .site = __builtin_return_address(0));
-        x->by.parent = t->innermost;
-        t->innermost = x;
-        x->kind->enter(x);
-        t->innermost = x->by.parent;
-        even__body_over(x);
-        x->state = EVEN_DONE;
-        even__trace(RETURNED, .loop = t->loop, .task = t->object, .object = x, .status = x->status);
-        return t->last_status = x->status;
+        if (even__unlikely(even__trace_on))
+            return await_inline_traced(t, x, __builtin_return_address(0));
+        return await_inline(t, x);
     }
     return await_general(t, x, __builtin_return_address(0));
 }

@@ -18,6 +18,7 @@ struct gather {
     int *statuses;
     size_t n, pending;
     bool cancel_requested;
+    bool canceling;             /* a request is on its way through the children, one of which may wait for us */
 };
 
 static void disconnect(struct gather *g)
@@ -57,9 +58,13 @@ static bool cancel(even_awaitable *base)
 {
     struct gather *g = (struct gather *)(void *)base;
     bool any = false;
+    if (g->canceling)
+        return false;
+    g->canceling = true;
     for (size_t i = 0; i < g->n; i++)
         if (g->children[i].object && even_cancel_any(g->children[i].object))
             any = true;
+    g->canceling = false;
     g->cancel_requested |= any;
     return any;
 }

@@ -21,7 +21,7 @@ static void start(even_awaitable *x)
 {
     struct sleep *s = (struct sleep *)(void *)x;
     int64_t ns = 0;
-    int rc = even__seconds_to_ns(s->seconds, &ns);
+    int rc = s->seconds <= 0 ? 0 : even__seconds_to_ns(s->seconds, &ns);
 
     if (rc == 0 && ns > 0) {
         s->timer.handle.run = is_due;

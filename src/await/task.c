@@ -88,34 +88,13 @@ int even_set_name_any(even_awaitable *x, const char *name)
 
 /* ---- running ---- */
 
-/* errno's address must not be cached across a switch: these are never inlined. */
-static even__noinline int get_errno(void)
-{
-    return errno;
-}
-
-static even__noinline void set_errno(int value)
-{
-    errno = value;
-}
-
-static even__noinline void suspend_with_rounding(struct even__task *t)
+even__noinline void even__task_suspend_with_rounding(struct even__task *t)
 {
     fenv_t mine;
     fegetenv(&mine);
     fesetenv(FE_DFL_ENV);
     even__stack_leave(&even__thread.root, t->stack);
     fesetenv(&mine);
-}
-
-void even__task_suspend(struct even__task *t)
-{
-    int saved = get_errno();
-    if (even__unlikely(t->own_rounding))
-        suspend_with_rounding(t);
-    else
-        even__stack_leave(&even__thread.root, t->stack);
-    set_errno(saved);
 }
 
 /* Its shadow call stack would grow with each task that ends in it. */
@@ -126,8 +105,7 @@ void even__stack_main(void)
 {
     even__stack_begin(&even__thread.root);
     struct even__task *t = even__thread.task;
-    t->object->kind->enter(t->object);
-    even__body_over(t->object);
+    even__body_run(t->object);
     t->over = true;
     if (t->own_rounding)
         fesetenv(FE_DFL_ENV);
@@ -183,6 +161,8 @@ static even__noinline bool first_step(struct even__task *t)
         return false;
     }
     even__stack_reset(t->stack);
+    if (even__unlikely(!even__thread.errno_location))
+        even__thread.errno_location = &errno;
     t->innermost = t->object;
     return true;
 }

@@ -21,7 +21,7 @@ static void expire(even_handle *h)
     w->expired = even_cancel_any(w->task);
 }
 
-static void enter(even_awaitable *self)
+static long enter(even_awaitable *self)
 {
     struct own *w = even__own(self);
     struct even__task *t = even__current();
@@ -54,10 +54,9 @@ static void enter(even_awaitable *self)
         if (status == -ECANCELED)
             status = -ETIMEDOUT;
     }
-    if (status == 0)
-        even__mark_value();         /* a negative result of x is a value then, of this as well */
     if (status < 0)
         even__fail(status);
+    return 0;                       /* what x returned is a value, be it negative */
 }
 
 static void drop(even_awaitable *self)
@@ -74,7 +73,7 @@ even_awaitable *even_wait_for_any(even_awaitable *x, double seconds)
 {
     const even_kind *kind = &kinds[even__kind_index(x->kind->result_class, x->kind->result_size)];
     even_awaitable *self =
-        x->kind->result_size <= EVEN__RESULT_MAX ? even__coroutine_new(kind, __builtin_return_address(0)) : NULL;
+        x->kind->result_size <= EVEN__RESULT_MAX ? even__object_new(kind, __builtin_return_address(0)) : NULL;
     if (!self) {
         unsigned class = x->kind->result_class;
         even__drop_silently(x);

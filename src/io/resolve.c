@@ -223,7 +223,7 @@ even_int_aw *even_getaddrinfo(struct addrinfo **list, const char *host, const ch
                               const struct addrinfo *hints)
 {
     static even_int_aw failed = { EVEN_AWAITABLE_FAILED(&lookup_kind, -ENOMEM), -ENOMEM };
-    struct lookup *l = (struct lookup *)(void *)even__coroutine_new(&lookup_kind, __builtin_return_address(0));
+    struct lookup *l = (struct lookup *)(void *)even__object_new(&lookup_kind, __builtin_return_address(0));
     if (even__unlikely(!l))
         return &failed;
     l->aw.result = 0;

@@ -111,7 +111,7 @@ static const even_kind close_kind = {
 even_int_aw *even_close(even_stream *s)
 {
     static even_int_aw done = { EVEN_AWAITABLE_FAILED(&close_kind, 0), 0 };
-    struct end *c = (struct end *)(void *)even__coroutine_new(&close_kind, __builtin_return_address(0));
+    struct end *c = (struct end *)(void *)even__object_new(&close_kind, __builtin_return_address(0));
     if (even__unlikely(!c)) {   /* it closes without memory, too; only nobody waits for that */
         if (s && !s->closing)
             even__stream_close(s);
@@ -148,7 +148,7 @@ static const even_kind shutdown_kind = {
 even_int_aw *even_shutdown(even_stream *s)
 {
     static even_int_aw failed = { EVEN_AWAITABLE_FAILED(&shutdown_kind, -ENOMEM), -ENOMEM };
-    struct end *e = (struct end *)(void *)even__coroutine_new(&shutdown_kind, __builtin_return_address(0));
+    struct end *e = (struct end *)(void *)even__object_new(&shutdown_kind, __builtin_return_address(0));
     if (even__unlikely(!e))
         return &failed;
     e->aw.result = 0;

@@ -224,18 +224,6 @@ async(int, gather_wakes)
     return 0;
 }
 
-async(int, gather_done_children)
-{
-    int a;
-    __auto_type t = create_task(steps("t", 1));
-    turns(3);
-    __auto_type c = create_task(steps("c", 4));
-    await(gather(into(&a, t)));
-    say("%d", a);
-    await(c);
-    return 0;
-}
-
 async(int, gather_of_none)
 {
     struct steps_co *none[1] = { NULL };
@@ -647,7 +635,7 @@ int main(int argc, char **argv)
     X(interleaving, interleaving) X(call_soon_order, call_soon_order) X(inline_await, inline_await)
     X(ends_wake_waiters, ends_wake_waiters) X(future_waiters, future_waiters) X(done_callbacks, done_callbacks)
     X(callback_on_task, callback_on_task) X(future_canceled, future_canceled) X(timers, timers) X(gather_order, gather_order)
-    X(gather_wakes, gather_wakes) X(gather_done_children, gather_done_children) X(gather_of_none, gather_of_none)
+    X(gather_wakes, gather_wakes) X(gather_of_none, gather_of_none)
     X(gather_failure, gather_failure) X(gather_failure_at_once, gather_failure_at_once) X(gather_statuses, gather_statuses_)
     X(gather_child_canceled, gather_child_canceled) X(cancel_sleeping, cancel_sleeping)
     X(cancel_before_start, cancel_before_start) X(cancel_twice, cancel_twice) X(cancel_passes_on, cancel_passes_on)
