@@ -14,7 +14,7 @@ setarch -R true 2>/dev/null && still="setarch;-R"
 # Of the scripts among the tests, those that concern the compiler or the tree run once, in `test`.
 programs="-LE script"
 export ASAN_OPTIONS="detect_stack_use_after_return=0:abort_on_error=0:${ASAN_OPTIONS:-}"
-export TSAN_OPTIONS="halt_on_error=1:${TSAN_OPTIONS:-}"
+export TSAN_OPTIONS="halt_on_error=1:atexit_sleep_ms=10:${TSAN_OPTIONS:-}"
 
 configuration() {
     case $1 in

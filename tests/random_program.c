@@ -38,8 +38,8 @@ static struct {
 
 static void wrong(const char *what, int line)
 {
-    fprintf(stderr, "random_program: %s (line %d), seed %llu at %g s; again with: random_program %llu %llu\n", what, line, now.seed,
-            even_running_loop() ? even_time(even_running_loop()) : 0.0, now.seed, now.seed);
+    fprintf(stderr, "random_program: %s (line %d), seed %llu at %g s; again with: random_program %llu %llu\n", what,
+            line, now.seed, even_running_loop() ? even_time(even_running_loop()) : 0.0, now.seed, now.seed);
     abort();
 }
 #define check(condition) (now.checks++, (condition) ? (void)0 : wrong(#condition, __LINE__))
@@ -70,7 +70,8 @@ static struct node *new_node(const struct node *parent)
     if (now.count == NODES || (parent && parent->depth == DEPTH))
         return NULL;
     struct node *n = &now.nodes[now.count];
-    *n = (struct node){ .id = now.count++, .depth = parent ? parent->depth + 1 : 0, .final = -ECANCELED, .done = EVEN_HANDLE(count_end) };
+    *n = (struct node){ .id = now.count++, .depth = parent ? parent->depth + 1 : 0, .final = -ECANCELED,
+                        .done = EVEN_HANDLE(count_end) };
     n->root = parent ? parent->root : 0;
     return n;
 }
@@ -433,10 +434,17 @@ static void run(unsigned long long seed)
 
 int main(int argc, char **argv)
 {
-    unsigned long long first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1, last = argc > 2 ? strtoull(argv[2], NULL, 10) : first;
+    const char *range = getenv("EVENLOOP_TEST_SEEDS");
+    unsigned long long first = 1, last = 200;
+    if (argc > 1)
+        first = last = strtoull(argv[1], NULL, 10);
+    else if (range && sscanf(range, "%llu-%llu", &first, &last) == 1)
+        last = first;
+    if (argc > 2)
+        last = strtoull(argv[2], NULL, 10);
     unsigned long checks = 0, tasks = 0;
     if (argc > 3 || first == 0 || last < first) {
-        fprintf(stderr, "usage: %s FIRST_SEED LAST_SEED\n", argv[0]);
+        fprintf(stderr, "usage: %s [FIRST_SEED [LAST_SEED]], or EVENLOOP_TEST_SEEDS=FIRST-LAST\n", argv[0]);
         return 2;
     }
     even_set_report_hook(judge_report, NULL);

@@ -259,7 +259,8 @@ static void quick_start(even_awaitable *x)
     even_complete(x, 0);
 }
 static const even_kind quick_kind = {
-    .name = "quick", .size = sizeof(struct quick), .result_size = sizeof(int), .result_class = EVEN_RESULT_INT, .start = quick_start,
+    .name = "quick", .size = sizeof(struct quick), .result_size = sizeof(int), .result_class = EVEN_RESULT_INT,
+    .start = quick_start,
 };
 static const even_kind polite_kind = {
     .name = "polite", .size = sizeof(struct quick), .result_size = sizeof(int), .result_class = EVEN_RESULT_INT,
@@ -331,7 +332,8 @@ async(int, a_gate)
     struct quick *gate = (struct quick *)(void *)even_awaitable_new(&gate_kind);
     if (!gate)
         return -ENOMEM;
-    __auto_type g = gather(passes_the_gate(even_ref(gate), 1), passes_the_gate(even_ref(gate), 2), passes_the_gate(even_ref(gate), 3));
+    __auto_type g = gather(passes_the_gate(even_ref(gate), 1), passes_the_gate(even_ref(gate), 2),
+                           passes_the_gate(even_ref(gate), 3));
     await(even_sleep(0));
     gate->result = 6;
     say("%d", even_complete(&gate->base, 0));

@@ -72,7 +72,8 @@ async(int, every_type)
     GUARDED(const char *) timed;
     GUARDED(int) shielded;
     GUARDED(struct three) three;
-    GUARD(text), GUARD(pair), GUARD(nothing), GUARD(number), GUARD(byte), GUARD(future), GUARD(timed), GUARD(shielded), GUARD(three);
+    GUARD(text), GUARD(pair), GUARD(nothing), GUARD(number), GUARD(byte), GUARD(future), GUARD(timed), GUARD(shielded);
+    GUARD(three);
     struct byte_future *b = even_future_new(struct byte_future);
     even_set_result(b, 'b');
     even_future *f = even_future_new(even_future);
@@ -104,8 +105,9 @@ async(int, sixteen)
     memset(r, 0, sizeof r);
     int rc = await(gather(into(&r[0], gives(0, 0)), into(&r[1], gives(0, 1)), into(&r[2], gives(0, 2)), into(&r[3], gives(0, 3)),
                           into(&r[4], gives(0, 4)), into(&r[5], gives(0, 5)), into(&r[6], gives(0, 6)), into(&r[7], gives(0, 7)),
-                          into(&r[8], gives(0, 8)), into(&r[9], gives(0, 9)), into(&r[10], gives(0, 10)), into(&r[11], gives(0, 11)),
-                          into(&r[12], gives(0, 12)), into(&r[13], gives(0, 13)), into(&r[14], gives(0, 14)), into(&r[15], gives(0, 15))));
+                          into(&r[8], gives(0, 8)), into(&r[9], gives(0, 9)), into(&r[10], gives(0, 10)),
+                          into(&r[11], gives(0, 11)), into(&r[12], gives(0, 12)), into(&r[13], gives(0, 13)),
+                          into(&r[14], gives(0, 14)), into(&r[15], gives(0, 15))));
     for (int i = 0; i < 16; i++)
         rc += r[i] != i;
     return rc;

@@ -3,6 +3,7 @@
 #include "test.h"
 #include "base/heap.h"
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 TEST(cells_are_aligned_and_apart)
@@ -44,7 +45,7 @@ TEST(a_freed_cell_is_held_back_and_keeps_its_content)
     assert_non_null(a);
     static const int kind;
     a->kind = &kind;
-    strcpy(a->rest, "still here");
+    snprintf(a->rest, sizeof a->rest, "still here");
     even__heap_free(a);
     for (int i = 0; i < 60; i++) {
         void *p = even__heap_alloc(sizeof *a);

@@ -658,6 +658,7 @@ TEST(the_child_of_a_fork_may_only_close, .on = TEST_KERNEL)
     even_op_recv(&op, pair[0], &byte, 1, 0);
     assert_int_equal(even_watch_start(loop, &watch, watched[0], POLLIN, watch_stop_loop), 0);
     assert_int_equal(even_loop_step(loop), 0);
+    assert_true(even_op_is_pending(&op));
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {

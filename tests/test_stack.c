@@ -327,7 +327,8 @@ TEST(every_stack_has_a_guard, .no_faults = true)
         }
         for (int i = 0; i < N; i++)
             for (int j = 0; j < i; j++)
-                assert_true(stacks[i]->low + stacks[i]->size <= stacks[j]->low || stacks[j]->low + stacks[j]->size <= stacks[i]->low);
+                assert_true(stacks[i]->low + stacks[i]->size <= stacks[j]->low ||
+                            stacks[j]->low + stacks[j]->size <= stacks[i]->low);
         for (int i = 0; i < N; i++)
             even__stack_put(stacks[i]);
     }

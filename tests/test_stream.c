@@ -19,9 +19,11 @@ struct ends {
 
 async(int, hold, (struct ends *, e), (even_stream *, s))
 {
+    if (!e)
+        return 0;
     e->peer = s;
     even_set_result(e->accepted, 0);
-    await(e->let_go);
+    try_await(e->let_go);
     return 0;
 }
 
@@ -50,10 +52,9 @@ async(int, close_ends, (struct ends *, e))
     async(int, test_name##_main)                                                                                       \
     {                                                                                                                  \
         struct ends ends = { 0 };                                                                                      \
-        int rc = await(open_ends(&ends, host));                                                                        \
-        assert_int_equal(rc, 0);                                                                                       \
-        await(test_name##_body(&ends));                                                                                \
-        await(close_ends(&ends));                                                                                      \
+        try_await(open_ends(&ends, host));                                                                             \
+        try_await(test_name##_body(&ends));                                                                            \
+        try_await(close_ends(&ends));                                                                                  \
         return 0;                                                                                                      \
     }                                                                                                                  \
     TEST(test_name, __VA_ARGS__) { assert_int_equal(even_run(test_name##_main()), 0); }                                \
@@ -393,13 +394,51 @@ STREAM_TEST(close_ends_all_that_is_going_on, V4)
 
 STREAM_TEST(close_is_not_canceled, V4)
 {
+    char got[4];
     __auto_type closing = create_task(even_close(e->client));
     e->client = NULL;
-    even_cancel(closing);       /* before its first step, even */
-    await(closing);
-    char got[4];
+    even_cancel(closing);
+    assert_int_equal(await(closing), 0);
     assert_int_equal(await(even_read(e->peer, got, sizeof got)), 0);
     return 0;
+}
+
+async(int, close_one, (even_stream *, s))
+{
+    int rc = await(even_close(s));
+    assert_int_equal(rc, 0);
+    return await(even_sleep(0));        /* the cancel comes here */
+}
+
+STREAM_TEST(a_cancel_comes_after_the_close, V4)
+{
+    char got[4];
+    __auto_type closing = create_task(close_one(e->client));
+    e->client = NULL;
+    await(even_sleep(0));
+    even_cancel(closing);
+    assert_int_equal(await(closing), -ECANCELED);
+    assert_int_equal(await(even_read(e->peer, got, sizeof got)), 0);
+    return 0;
+}
+
+async(int, leave_open)
+{
+    even_server *server;
+    even_stream *s;
+    try_await(even_start_server(&server, hold(NULL, EVEN_STREAM), V4, 0));
+    try_await(even_open_connection(&s, V4, even_server_port(server)));
+    even_server_free(server);
+    return 0;
+}
+
+TEST(a_stream_that_nobody_closes)
+{
+    even_set_report_hook(keep_report, NULL);
+    assert_int_equal(even_run(leave_open()), 0);
+    assert_int_equal(reports, 1);
+    assert_non_null(strstr(report, "'even_close' was never awaited"));
+    assert_non_null(strstr(report, "test_stream"));
 }
 
 STREAM_TEST(closed_twice, V4)

@@ -1,4 +1,4 @@
-/* wait_for: a time-out around an await, that asks and then waits for the end. The tests that depend on time run in virtual time. */
+/* wait_for: a time-out around an await, that asks and then waits for the end. What depends on time runs in virtual time. */
 #define EVEN_SHORT_NAMES
 #define TEST_ON TEST_SIM
 #include "story.h"

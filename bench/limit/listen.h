@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +37,7 @@ static inline int limit_listen(int argc, char **argv, int flags)
     }
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)) < 0 || /* inherited by what it accepts */
         bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, 4096) < 0)
         limit_fail("listen", errno);
     freeaddrinfo(a);

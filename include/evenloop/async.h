@@ -210,7 +210,11 @@
 EVEN_FUTURE(even_future, ssize_t);
 typedef struct even_future even_future;
 
-#define even_future_new(type) ((type *)(void *)even_future_new_any(sizeof(((type *)0)->result)))
+#define even_future_new(type)                                                                                          \
+    __extension__({                                                                                                    \
+        _Static_assert(sizeof(((type *)0)->result) <= 4096, "even_future_new: the result is too large");               \
+        (type *)(void *)even_future_new_any(sizeof(((type *)0)->result));                                              \
+    })
 /* 0, or -EVEN_ESTATE: it was done, and keeps its result. (Future.set_result, Future.set_exception) */
 #define even_set_result(f, value) EVEN__SET_RESULT(f, value, EVEN__UNIQUE(u))
 #define EVEN__SET_RESULT(f, value, u)                                                                                  \
@@ -235,7 +239,7 @@ typedef struct even_future even_future;
         EVEN__CHECK(u, "into");                                                                                        \
         _Static_assert(__builtin_types_compatible_p(__typeof__(*(target)), __typeof__(u->result)),                     \
                        "into: the target's type is not that of the result");                                           \
-        (struct even__into){ { &u->base, (target), sizeof(u->result) } };                                                                 \
+        (struct even__into){ { &u->base, (target), sizeof(u->result) } };                                              \
     })
 struct even__into { even_gather_entry entry; };
 
@@ -243,7 +247,7 @@ struct even__into { even_gather_entry entry; };
 #define EVEN__ENTRY(x, u)                                                                                              \
     __extension__({                                                                                                    \
         __auto_type u = (x);                                                                                           \
-        even__entry(_Generic(u, struct even__into: u, default: (struct even__into){ { NULL, NULL, 0 } }),                 \
+        even__entry(_Generic(u, struct even__into: u, default: (struct even__into){ { NULL, NULL, 0 } }),              \
                     &_Generic(u, struct even__into: (even_int_aw *)NULL, default: u)->base);                           \
     })
 static inline __attribute__((always_inline, unused)) even_gather_entry even__entry(struct even__into i, even_awaitable *x)
@@ -293,7 +297,8 @@ static inline __attribute__((always_inline, unused)) even_gather_entry even__ent
     __extension__({                                                                                                    \
         __auto_type u = (x);                                                                                           \
         EVEN__CHECK(u, #function);                                                                                     \
-        (__typeof__(u))(void *)function(&u->base __VA_OPT__(, ) __VA_ARGS__);                                                         \
+        _Static_assert(sizeof(u->result) <= 4096, #function ": the result is too large; pass a pointer");              \
+        (__typeof__(u))(void *)function(&u->base __VA_OPT__(, ) __VA_ARGS__);                                          \
     })
 
 /* ---- Running ---- */

@@ -156,7 +156,8 @@ EVEN_API int even_set_name_any(even_awaitable *x, const char *name);
 
 /* Ask a task, a future, a gather or an operation in progress to end. For a task: -ECANCELED is delivered once, at the
  * await in progress, through what it waits for; before its first step, its body never runs. True if the request was
- * taken, false if it is done already. (Task.cancel, Future.cancel) */
+ * taken, false if it is done already. (Task.cancel, Future.cancel)
+ * What was passed as an argument to a body that never runs is not given back by it: keep a reference of your own. */
 EVEN_API bool even_cancel_any(even_awaitable *x);
 /* How many requests a task has had, less its uncancels. (Task.cancelling) */
 EVEN_API unsigned even_cancelling(const even_task *task);

@@ -36,7 +36,8 @@
  * Cancelling. When a cancelled await returns, the kernel has let go of the buffer. What had succeeded stands: it is the
  *   result, and the cancel comes at the next await. So nothing that came is lost, unless a function says so.
  * Ownership. A stream is its maker's, until even_close(); one that a server made is its handler's, until the handler
- *   returns: the server closes it then. A server is its maker's until even_server_free().
+ *   returns: the server closes it then. So does the end of even_run() with servers that still listen. A server is its
+ *   maker's until even_server_free().
  */
 #ifndef EVENLOOP_IO_H
 #define EVENLOOP_IO_H
@@ -89,9 +90,11 @@ EVEN_API even_int_aw *even_shutdown(even_stream *s) EVEN__ONCE;
 
 /* ---- A stream's end, and what it is ------------------------------------------------------------------------ */
 
-/* Close and free the stream; the result is 0. Reads and writes of other tasks in progress on it end with -ECANCELED first.
- * It cannot be cancelled and cannot fail: a cancel comes at the next await. Bytes that came and were not read are lost;
- * such a close resets the connection. NULL is allowed. (StreamWriter.close, then wait_closed) */
+/* Close the stream, and free it with the await; the result is 0. The call itself begins to close: reads and writes of other
+ * tasks in progress end with -ECANCELED, then the descriptor is closed. That cannot be cancelled (a cancel comes at the next
+ * await), needs no memory and does not fail; -EBADF, with a report, if the stream was closed before. Bytes that came and
+ * were not read are lost; such a close resets the connection. NULL is allowed. What is still open when even_run() ends is
+ * reported and closed. (StreamWriter.close, then wait_closed) */
 EVEN_API even_int_aw *even_close(even_stream *s) EVEN__ONCE;
 
 /* The address of the other end, or of this one. `length` is set, no input. 0 or a negative errno.
@@ -158,7 +161,7 @@ EVEN_API even_int_aw *even_start_server_any(even_server **server, even_awaitable
  * (Server.close) */
 EVEN_API void even_server_close(even_server *server);
 
-/* Cancel the handlers of all connections. (Server.close_clients) */
+/* Cancel the handlers of all connections; their streams are closed when they have ended. (Server.close_clients) */
 EVEN_API void even_server_close_clients(even_server *server);
 
 /* Wait until the server was closed, its handlers have ended, and all its descriptors are closed; the result is 0. Any

@@ -217,7 +217,9 @@ int even_future_check(const even_awaitable *x)
                  : x->state == EVEN_DONE ? "it is done already"
                  : x->state == EVEN_SPENT ? "it is spent"
                                           : "nobody has begun to await it");
-    return x->state == EVEN_ACTIVE && !even__is_coroutine(x) ? -EVEN_ENOLOOP : x->state == EVEN_SPENT ? -EVEN_ESPENT : -EVEN_ESTATE;
+    return x->state == EVEN_SPENT                             ? -EVEN_ESPENT
+           : x->state == EVEN_ACTIVE && !even__is_coroutine(x) ? -EVEN_ENOLOOP
+                                                               : -EVEN_ESTATE;
 }
 
 bool even_is_done(const even_awaitable *x)

@@ -311,10 +311,10 @@ bool even__task_cancel(struct even__task *t)
         }
         struct even__task *next = x->by.task;
         t->cancel_sent = true;
-        if (next->in_walk)
+        if (next->in_walk) {
             break_wait(t);
-        if (next->in_walk || next->cancel_sent)     /* or an earlier request is on its way already */
             break;
+        }
         t = next;
     }
     for (struct even__task *u = first; u->in_walk; u = u->waits_for->by.task) {

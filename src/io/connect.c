@@ -22,6 +22,7 @@ struct connecting {
     even_stream **out;
     const char *host;
     int port;
+    const void *site;
     even_stream *stream;            /* made first, so that a connection is not lost for want of memory */
     struct even__resolve resolve;
     bool resolving;
@@ -40,7 +41,7 @@ static void finish(struct connecting *c, int status)
     if (status == 0)
         *c->out = c->stream;
     else
-        even__stream_free(c->stream);
+        even__stream_discard(c->stream);
     even__complete(&c->aw.base, status);
     even_unref(&c->aw.base);
 }
@@ -155,7 +156,7 @@ static void start(even_awaitable *x)
 {
     struct connecting *c = (struct connecting *)(void *)x;
     even_loop *loop = even__loop_running;
-    if (!(c->stream = even__stream_new(loop, -1))) {
+    if (!(c->stream = even__stream_new(loop, -1, c->site))) {
         even__complete(x, -ENOMEM);
         return;
     }
@@ -194,7 +195,7 @@ even_int_aw *even_open_connection(even_stream **stream, const char *host, int po
     struct connecting *c = (struct connecting *)(void *)even_awaitable_new(&kind);
     if (even__unlikely(!c))
         return &failed;
-    c->aw.base.by.site = __builtin_return_address(0);
+    c->site = c->aw.base.by.site = __builtin_return_address(0);
     c->out = stream;
     c->host = host;
     c->port = port;

@@ -11,15 +11,21 @@ static const double REST_SECONDS = 1;
 
 static void over_if_so(even_server *server)
 {
-    if (server->closing && server->open == 0 && server->connection_count == 0 && server->aw.base.state == EVEN_ACTIVE &&
-        !server->loop->closing)
-        even__complete(&server->aw.base, 0);
+    if (!server->closing || server->open > 0 || server->connection_count > 0 || server->aw.base.state != EVEN_ACTIVE ||
+        server->loop->closing)
+        return;
+    even__drop_silently(server->handler);
+    server->handler = NULL;
+    even__complete(&server->aw.base, 0);
 }
 
 /* ---- connections ---- */
 
-void even__server_lost(even_server *server)
+void even__server_lost(even_stream *s)
 {
+    even_server *server = s->server;
+    even__queue_remove(&s->link);
+    even_unref(&s->aw.base);
     server->connection_count--;
     over_if_so(server);
 }
@@ -35,23 +41,27 @@ static void handler_over(even_handle *h)
                      even_strerror(status));
     s->handler = NULL;
     even_unref(handler);
-    if (s->closing)
-        even__stream_release(s);
-    else
+    if (!s->closing) {
         even__stream_close(s);
+        even_unref(&s->aw.base);    /* the handler's reference */
+    } else if (s->fd < 0) {
+        even__server_lost(s);
+    }
 }
 
 /* A task for an accepted socket: 0, or -ENOMEM, and it is closed. */
 static int serve(even_server *server, int fd)
 {
     even_loop *loop = server->loop;
-    even_stream *s = even__stream_new(loop, fd);
+    even_stream *s = even__stream_new(loop, fd, server->handler->by.site);
     even_awaitable *handler = s ? even__clone(server->handler, &even__stream_placeholder, s) : NULL;
     if (!handler) {
-        even__stream_free(s);
-        loop->backend->net->close(loop, fd);
+        if (!s)
+            loop->backend->net->close(loop, fd);
+        even__stream_discard(s);
         return -ENOMEM;
     }
+    even_ref_any(&s->aw.base);      /* one is the server's, one the handler's */
     s->server = server;
     s->handler = handler;
     s->handler_over.run = handler_over;
@@ -162,7 +172,8 @@ static bool cancel(even_awaitable *x)
 static void drop(even_awaitable *x)
 {
     even_server *server = (even_server *)(void *)x;
-    even__drop_silently(server->handler);
+    if (server->handler)
+        even__drop_silently(server->handler);
     even__free(server->listeners);
 }
 

@@ -3,54 +3,21 @@
 #include "../base/sys.h"
 #include <string.h>
 
-even_stream *even__stream_new(even_loop *loop, int fd)
-{
-    even_stream *s = even__calloc(sizeof *s);
-    if (!s)
-        return NULL;
-    s->loop = loop;
-    s->fd = fd;
-    return s;
-}
-
-void even__stream_free(even_stream *s)
-{
-    if (!s)
-        return;
-    even__free(s->buffer);
-    even__free(s);
-}
-
 /* ---- closing ----
  *
- * cancel the operations -> they are over -> close the descriptor -> its handle runs -> free
+ * cancel the operations -> they are over -> close the descriptor -> its handle runs -> done
  *
  * The last step is a handle's, so that it comes behind the wake-ups of those whose operations were over before: they
  * find a stream that tells them that it is being closed, not freed memory. */
 
-void even__stream_release(even_stream *s)
-{
-    even_server *server = s->server;
-    if (s->fd >= 0 || s->handler)
-        return;
-    if (server)
-        even__queue_remove(&s->link);
-    even__stream_free(s);
-    if (server)
-        even__server_lost(server);
-}
-
 static void closed(even_handle *h)
 {
     even_stream *s = even__container_of(h, even_stream, close.handle);
-    even_awaitable *closer = s->closer;
     s->fd = -1;
-    s->closer = NULL;
-    even__stream_release(s);
-    if (closer) {
-        even__complete(closer, 0);
-        even_unref(closer);
-    }
+    even__complete(&s->aw.base, 0);
+    if (s->server && !s->handler)
+        even__server_lost(s);
+    even_unref(&s->aw.base);
 }
 
 void even__stream_close_goes_on(even_stream *s)
@@ -64,6 +31,8 @@ void even__stream_close_goes_on(even_stream *s)
 void even__stream_close(even_stream *s)
 {
     s->closing = true;
+    s->aw.base.state = EVEN_ACTIVE;
+    even_ref_any(&s->aw.base);
     if (s->reader)
         even_op_cancel(&s->reader->op);
     if (s->writer)
@@ -71,58 +40,62 @@ void even__stream_close(even_stream *s)
     even__stream_close_goes_on(s);
 }
 
+/* A run that ends sweeps what is inert: a stream that nobody closed, too. */
+static void drop(even_awaitable *x)
+{
+    even_stream *s = (even_stream *)(void *)x;
+    if (s->fd >= 0)
+        s->loop->backend->net->close(s->loop, s->fd);
+    even__free(s->buffer);
+}
+
+static const even_kind kind = {
+    .name = "even_close",
+    .size = sizeof(struct even_stream),
+    .result_size = sizeof(int),
+    .result_class = EVEN_RESULT_INT,
+    .borrows = 1,
+    .drop = drop,
+};
+
+even_stream *even__stream_new(even_loop *loop, int fd, const void *site)
+{
+    even_stream *s = (even_stream *)(void *)even_awaitable_new(&kind);
+    if (!s)
+        return NULL;
+    s->aw.base.state = EVEN_INERT;
+    s->aw.base.by.site = site;
+    s->loop = loop;
+    s->fd = fd;
+    return s;
+}
+
+void even__stream_discard(even_stream *s)
+{
+    if (s)
+        even__drop_silently(&s->aw.base);
+}
+
+even_int_aw *even_close(even_stream *s)
+{
+    static even_int_aw nothing = { EVEN_AWAITABLE_FAILED(&kind, 0), 0 };
+    static even_int_aw again = { EVEN_AWAITABLE_FAILED(&kind, -EBADF), -EBADF };
+    if (!s)
+        return &nothing;
+    if (s->closing) {
+        even__report("even_close: the stream was closed before");
+        return &again;
+    }
+    even__stream_close(s);
+    return &s->aw;
+}
+
+/* ---- half of it ---- */
+
 struct end {
     even_int_aw aw;
     even_stream *stream;
 };
-
-static void close_start(even_awaitable *x)
-{
-    even_stream *s = ((struct end *)(void *)x)->stream;
-    if (!s) {
-        even__complete(x, 0);
-    } else if (s->closing) {
-        even__report("even_close: the stream was closed before");
-        even__complete(x, -EBADF);
-    } else {
-        x->refs++;
-        s->closer = x;
-        even__stream_close(s);
-    }
-}
-
-/* As a task that was cancelled before its first step, it has not begun: it closes all the same. */
-static void close_drop(even_awaitable *x)
-{
-    even_stream *s = ((struct end *)(void *)x)->stream;
-    if (s && x->status == -ECANCELED && !s->closing)
-        even__stream_close(s);
-}
-
-static const even_kind close_kind = {
-    .name = "close",
-    .size = sizeof(struct end),
-    .result_size = sizeof(int),
-    .result_class = EVEN_RESULT_INT,
-    .start = close_start,
-    .drop = close_drop,
-};
-
-even_int_aw *even_close(even_stream *s)
-{
-    static even_int_aw done = { EVEN_AWAITABLE_FAILED(&close_kind, 0), 0 };
-    struct end *c = (struct end *)(void *)even__object_new(&close_kind, __builtin_return_address(0));
-    if (even__unlikely(!c)) {   /* it closes without memory, too; only nobody waits for that */
-        if (s && !s->closing)
-            even__stream_close(s);
-        return &done;
-    }
-    c->aw.result = 0;
-    c->stream = s;
-    return &c->aw;
-}
-
-/* ---- half of it ---- */
 
 static void shutdown_start(even_awaitable *x)
 {

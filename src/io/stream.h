@@ -12,34 +12,35 @@ struct even__transfer {
     even_stream *stream;
 };
 
+/* The object is at the same time the awaitable that even_close() returns, so that closing needs no memory: inert while it is
+ * open, active while it is being closed, done when it is closed. Its maker's reference goes with the await of the close. */
 struct even_stream {
-    even_loop *loop;
+    even_int_aw aw;
     int fd;                             /* -1: closed */
-    bool closing;                       /* since even_close(): nothing new begins */
+    even_loop *loop;
     struct even__transfer *reader;      /* in progress, one each way */
     struct even__transfer *writer;
-    unsigned char *buffer;              /* what was read ahead, or given back: from begin to end */
     size_t begin, end, capacity;
+    unsigned char *buffer;              /* what was read ahead, or given back: from begin to end */
+    bool closing;                       /* since even_close(): nothing new begins */
 
     even_op close;
-    even_awaitable *closer;             /* the even_close() that waits for it, or NULL */
-
     even_server *server;                /* whose connection it is, or NULL: */
     even_awaitable *handler;            /*   the task that serves it, until that has ended */
     even_handle handler_over;
     even_handle link;                   /*   in the server's list */
 };
 
-/* A stream around a connected socket, which it then owns; NULL without memory. -1: the socket comes later. */
-even_stream *even__stream_new(even_loop *loop, int fd);
-void even__stream_free(even_stream *s);
+/* A stream around a connected socket, which it then owns; NULL without memory. -1: the socket comes later. `site` is where
+ * it was made: a stream that a run leaves open is named by that. */
+even_stream *even__stream_new(even_loop *loop, int fd, const void *site);
+/* One that never got its socket. */
+void even__stream_discard(even_stream *s);
 /* Begin to close it: its operations are cancelled, its descriptor is closed when they are over. */
 void even__stream_close(even_stream *s);
 void even__stream_close_goes_on(even_stream *s);
-/* Free it if it is closed and has no handler. */
-void even__stream_release(even_stream *s);
-/* server.c: a connection is over. */
-void even__server_lost(even_server *server);
+/* server.c: it is closed, and has no handler. */
+void even__server_lost(even_stream *s);
 
 /* ---- what was read ahead ---- */
 

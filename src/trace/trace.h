@@ -57,6 +57,11 @@ void even__trace_woken(even_loop *loop, const even_awaitable *x, const even_hand
          ? (void)0                                                                                                     \
          : even__trace_emit(&(struct even__trace_event){ .event = EVEN__EVENT_##name, __VA_ARGS__ }))
 
-#define even__trace_poll(l, timeout) even__trace(POLL, .loop = (l), .value = (timeout))
+/* Out of line: the pass is to stay small. */
+static even__noinline __attribute__((unused)) void even__trace_poll_emit(even_loop *loop, int64_t timeout)
+{
+    even__trace(POLL, .loop = loop, .value = timeout);
+}
+#define even__trace_poll(l, timeout) (even__likely(!even__trace_on) ? (void)0 : even__trace_poll_emit(l, timeout))
 
 #endif

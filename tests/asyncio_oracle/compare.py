@@ -29,7 +29,8 @@ def main():
         got = events([program], EVENLOOP_BACKEND=backend) if backend else events([program])
         if got != expected:
             failed = True
-            for line in difflib.unified_diff(expected, got, "asyncio", f"evenloop on {backend or 'its own choice'}", n=30, lineterm=""):
+            name = f"evenloop on {backend or 'its own choice'}"
+            for line in difflib.unified_diff(expected, got, "asyncio", name, n=30, lineterm=""):
                 print(line)
     count = sum(line.startswith("== ") for line in expected)
     print(f"{count} scenarios, {len(expected)} lines:", "they differ" if failed else "as on asyncio")

@@ -207,7 +207,8 @@ async(int, timers)
 async(int, gather_order)
 {
     int a, b, c, d;
-    await(gather(into(&a, sleeps("slow", 0.02, 1)), into(&b, steps("a", 2)), into(&c, steps("b", 1)), into(&d, sleeps("fast", 0.01, 2))));
+    await(gather(into(&a, sleeps("slow", 0.02, 1)), into(&b, steps("a", 2)), into(&c, steps("b", 1)),
+                 into(&d, sleeps("fast", 0.01, 2))));
     say("gathered %d %d %d %d", a, b, c, d);
     return 0;
 }
