@@ -19,7 +19,8 @@
  *     .no_faults  not for the runs in which the Nth system call or allocation fails
  *     TEST_LEAKS_OK
  *
- * The program's options: --list; NAME or NAME[VARIANT], ...: those alone; --nth: with the Nth call failing, for every N.
+ * The program's options: --list; NAME, NAME[VARIANT] or [VARIANT], ...: those alone; --nth: with the Nth call failing, for
+ * every N.
  */
 #ifndef EVEN_TEST_H
 #define EVEN_TEST_H

@@ -47,7 +47,7 @@ struct order {
 /* What it tells. */
 static struct {
     unsigned long calls[2];
-    char fired[160];
+    char fired[EVEN__FAULT_NOTE];
 } *shared;
 
 static struct test *tests;
@@ -134,7 +134,6 @@ static void tell(void)
 {
     shared->calls[EVEN__FAULT_SYSCALL] = even__fault_count(EVEN__FAULT_SYSCALL);
     shared->calls[EVEN__FAULT_MEMORY] = even__fault_count(EVEN__FAULT_MEMORY);
-    snprintf(shared->fired, sizeof shared->fired, "%s", even__fault_fired() ? even__fault_fired() : "");
 }
 
 /* In place of cmocka's: in a child, cmocka calls it only to say that an assertion failed. */
@@ -187,10 +186,10 @@ static void child(const struct variant *v, const struct order *order, const sigs
     in_child = v->test;
     each_fd(remember);
     heap_before = even__heap_live();
-    even__fault_arm(order->fault, order->nth);
+    even__fault_arm(order->fault, order->nth, shared->fired);
     v->test->run();
     tell();
-    even__fault_arm(order->fault, 0);
+    even__fault_arm(order->fault, 0, NULL);
     int verdict = what_is_left();
     fflush(NULL);
     exit(verdict);      /* not _exit: the leak sanitizer looks at the end */
@@ -340,10 +339,10 @@ static bool output_has(int fd, const char *words)
     return strstr(buffer, words) != NULL;
 }
 
-/* Every N up to 200, then ever wider steps: a bound on the time, said in the output. */
+/* Every N up to 100, then ever wider steps: a bound on the time. The output tells how many runs there were. */
 static unsigned long next_nth(unsigned long nth)
 {
-    return nth < 200 ? nth + 1 : nth + nth / 50;
+    return nth < 100 ? nth + 1 : nth + nth / 20;
 }
 
 /* With the Nth call failing a test may cope (exit 0) or give up (an assertion fails). It may not crash, hang, report a bug
@@ -360,7 +359,8 @@ static void run_nth(void **state)
         _skip(__FILE__, __LINE__);
     if (skip_here(v))
         _skip(__FILE__, __LINE__);
-    int verdict = run_in_child(v, &(struct order){ .output = output }, seconds_of(v->test), words, sizeof words);
+    uint64_t seed = v->test->seeds && strcmp(v->backend, "sim") == 0;
+    int verdict = run_in_child(v, &(struct order){ .seed = seed, .output = output }, seconds_of(v->test), words, sizeof words);
     if (verdict == SKIPPED) {
         skipped++;
         _skip(__FILE__, __LINE__);
@@ -375,8 +375,8 @@ static void run_nth(void **state)
         for (unsigned long n = 1; n <= calls[kind] && bad < 5; n = next_nth(n)) {
             (void)!ftruncate(output, 0);
             lseek(output, 0, SEEK_SET);
-            verdict = run_in_child(v, &(struct order){ .fault = (enum even__fault_kind)kind, .nth = n, .output = output },
-                                   NTH_SECONDS * slower(), words, sizeof words);
+            struct order order = { .seed = seed, .fault = (enum even__fault_kind)kind, .nth = n, .output = output };
+            verdict = run_in_child(v, &order, NTH_SECONDS * slower(), words, sizeof words);
             runs++;
             bool bug = output_has(output, "this is a bug in the library");
             if (!bug && (verdict == PASSED || verdict == SKIPPED))
@@ -420,16 +420,15 @@ static int list(void)
 
 static bool is_asked_for(const struct test *t, const char *variant, char **names)
 {
-    size_t n = strlen(t->name);
+    size_t n = strlen(t->name), length = strlen(variant);
     if (!*names)
         return true;
-    for (; *names; names++)
-        if (strncmp(*names, t->name, n) == 0) {
-            const char *rest = *names + n;
-            size_t length = strlen(variant);
-            if (!*rest || (*rest == '[' && strncmp(rest + 1, variant, length) == 0 && strcmp(rest + 1 + length, "]") == 0))
-                return true;
-        }
+    for (; *names; names++) {
+        const char *rest = strncmp(*names, t->name, n) == 0 ? *names + n : *names;
+        if ((!*rest && rest != *names) ||
+            (*rest == '[' && strncmp(rest + 1, variant, length) == 0 && strcmp(rest + 1 + length, "]") == 0))
+            return true;
+    }
     return false;
 }
 
@@ -443,7 +442,7 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "--list") == 0)
         return list();
     if (argc > 1 && !nth && argv[1][0] == '-') {
-        fprintf(stderr, "usage: %s [--list] [--nth] [NAME | NAME[VARIANT]]...\n", argv[0]);
+        fprintf(stderr, "usage: %s [--list] [--nth] [NAME | NAME[VARIANT] | [VARIANT]]...\n", argv[0]);
         return 2;
     }
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)

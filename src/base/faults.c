@@ -3,12 +3,14 @@
 #include "base.h"
 #include "sys.h"
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Threads of ours make calls too, so the counts are atomic. */
 static atomic_ulong count[2], nth[2];
 static const char *_Atomic fired;
+static char *note;
 
 __attribute__((constructor)) static void read_environment(void)
 {
@@ -20,8 +22,9 @@ __attribute__((constructor)) static void read_environment(void)
     }
 }
 
-void even__fault_arm(enum even__fault_kind kind, unsigned long n)
+void even__fault_arm(enum even__fault_kind kind, unsigned long n, char *text)
 {
+    note = text;
     count[0] = count[1] = nth[0] = nth[1] = 0;
     nth[kind] = n;
     if (n)
@@ -44,6 +47,8 @@ static bool is_due(enum even__fault_kind kind, const char *what)
     if (n != nth[kind])
         return false;
     fired = what;
+    if (note)
+        snprintf(note, EVEN__FAULT_NOTE, "%s", what);
     return true;
 }
 
