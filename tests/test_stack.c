@@ -152,6 +152,8 @@ TEST(twenty_thousand_tasks_at_once, .on = TEST_ALL, .no_faults = true)
 
 /* ---- overflow ---- */
 
+#ifndef EVEN_SANITIZED      /* a sanitizer has SIGSEGV for itself */
+
 static volatile int endless = 1;
 
 static __attribute__((noinline)) int runs_away(int depth)
@@ -204,8 +206,6 @@ static int child(void (*body)(void), char *text, size_t size)
 static void run_overflow(void) { even_run(spawns_overflow(false)); }
 static void run_named_overflow(void) { even_run(spawns_overflow(true)); }
 static void run_large_local(void) { even_run(large_local_on_small_stack()); }
-
-#ifndef EVEN_SANITIZED
 
 TEST(an_overflow_names_the_task_and_its_stack, .no_faults = true)
 {
