@@ -11,6 +11,8 @@ trap 'rm -f "$EVEN_TALLY"' EXIT
 still=
 setarch -R true 2>/dev/null && still="setarch;-R"
 
+valgrind="valgrind;-q;--error-exitcode=99;--leak-check=full;--errors-for-leak-kinds=definite"
+
 # Of the scripts among the tests, those that concern the compiler or the tree run once, in `test`.
 programs="-LE script"
 export ASAN_OPTIONS="detect_stack_use_after_return=0:abort_on_error=0:${ASAN_OPTIONS:-}"
@@ -30,7 +32,7 @@ configuration() {
     # valgrind sees nothing of what the kernel writes through io_uring
     valgrind)
         EVENLOOP_TEST_SLOWER=20 EVENLOOP_TEST_SEEDS=1-3 scripts/test.sh valgrind -DEVEN_DEBUG=ON \
-            "-DEVEN_TEST_LAUNCHER=valgrind;-q;--error-exitcode=99;--leak-check=full;--errors-for-leak-kinds=definite" \
+            "-DEVEN_TEST_LAUNCHER=$valgrind;--suppressions=$PWD/scripts/valgrind.supp" \
             -- $programs -E '\[uring\]' ;;
     nth) scripts/nth.sh ;;
     # EVEN_DEBUG: every invariant of the loop is checked after each pass

@@ -293,6 +293,12 @@ bool even__task_cancel(struct even__task *t)
 
     if (is_operation(t))
         return cancel_operation(t);
+    if (t->in_walk) {               /* a ring through a gather: the walk began, or came by, here */
+        if (t->waits_for && t->waits_for->state != EVEN_DONE && even_handle_is_queued(&t->wake))
+            break_wait(t);
+        t->cancel_sent = true;
+        return true;
+    }
     for (;;) {
         even_awaitable *x = t->waits_for;
         t->cancelling++;

@@ -7,7 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static const struct even__stack *(*describe)(const char **name);
+/* The same for all threads; set by each. */
+static const struct even__stack *(*_Atomic describe)(const char **name);
 
 /* Async-signal-safe. */
 static char *append(char *at, const char *end, const char *text)
