@@ -465,6 +465,7 @@ TEST(left_to_the_end_of_the_run)
 {
     even_set_report_hook(keep_report, NULL);
     assert_int_equal(even_run(leave_it_all()), 0);
+    assert_non_null(left_server);
     even_server_close(left_server);
     even_server_free(left_server);
 }
@@ -483,6 +484,7 @@ TEST(left_while_accepting_rests, .on = TEST_SIM)
 {
     even_set_report_hook(keep_report, NULL);
     assert_int_equal(even_run(leave_it_resting()), 0);
+    assert_non_null(left_server);
     even_server_free(left_server);
 }
 

@@ -33,7 +33,7 @@ async(int, open_ends, (struct ends *, e), (const char *, host))
     e->let_go = even_future_new(even_future);
     try_await(even_start_server(&e->server, hold(e, EVEN_STREAM), host, 0));
     try_await(even_open_connection(&e->client, host, even_server_port(e->server)));
-    try_await(wait_for(e->accepted, 5));        /* for the runs in which something fails */
+    try_await(wait_for(e->accepted, 2));        /* for the runs in which something fails */
     return 0;
 }
 
@@ -100,6 +100,15 @@ async(int, send_later, (even_stream *, s), (const char *, text))
     return 0;
 }
 
+/* A task whose work we are going to wait for: that it could begin is made sure of first. */
+#define begun(x)                                                                                                       \
+    __extension__({                                                                                                    \
+        __auto_type begun_task = create_task(x);                                                                       \
+        await(even_sleep(0));                                                                                          \
+        assert_true(!even_done(begun_task) || even_status_of(&begun_task->base) == 0);                                 \
+        begun_task;                                                                                                    \
+    })
+
 /* ---- reading and writing ---- */
 
 STREAM_TEST(what_is_written_is_read, V4)
@@ -148,7 +157,7 @@ STREAM_TEST(names_agree, V4)
 STREAM_TEST(exactly_takes_pieces, V4)
 {
     send_all(e->peer, "abc");
-    __auto_type later = create_task(send_later(e->peer, "defg"));
+    __auto_type later = begun(send_later(e->peer, "defg"));
     expect(e->client, "abcdefg");
     await(later);
     return 0;
@@ -186,7 +195,7 @@ STREAM_TEST(until_across_reads, V4)
 {
     char got[32];
     send_all(e->peer, "ab\r");
-    __auto_type later = create_task(send_later(e->peer, "\ncd\r\nrest"));
+    __auto_type later = begun(send_later(e->peer, "\ncd\r\nrest"));
     assert_int_equal(await(even_read_until(e->client, got, sizeof got, "\r\n", 2)), 4);
     assert_memory_equal(got, "ab\r\n", 4);
     assert_int_equal(await(even_read_until(e->client, got, sizeof got, "\r\n", 2)), 4);
@@ -255,7 +264,7 @@ async(int, send_long_lines, (even_stream *, s))
 
 STREAM_TEST(until_of_long_and_short_lines, V4)
 {
-    __auto_type sending = create_task(send_long_lines(e->peer));
+    __auto_type sending = begun(send_long_lines(e->peer));
     char *got = malloc(LONG + 2);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(await(even_read_until(e->client, got, LONG + 2, ">", 1)), LONG + 2);
@@ -287,7 +296,7 @@ STREAM_TEST(megabytes_arrive_in_order, V4)
     size_t total = 5 * 1000 * 1000, at = 0;
     static unsigned char got[70 * 1000];
     ssize_t n;
-    __auto_type sending = create_task(send_much(e->peer, total));
+    __auto_type sending = begun(send_much(e->peer, total));
     while ((n = await(even_read(e->client, got, sizeof got))) > 0)
         for (ssize_t i = 0; i < n; i++, at++)
             if (got[i] != (unsigned char)(at * 7 + at / 251))
@@ -661,7 +670,7 @@ TEST(a_canceled_connect_leaves_nothing)
 STREAM_TEST(lines_under_every_seed, V4, .on = TEST_SIM, .seeds = true)
 {
     char got[64];
-    __auto_type later = create_task(send_later(e->peer, "one\ntwo\nthree\n"));
+    __auto_type later = begun(send_later(e->peer, "one\ntwo\nthree\n"));
     assert_int_equal(await(even_read_until(e->client, got, sizeof got, "\n", 1)), 4);
     expect(e->client, "two\nth");
     assert_int_equal(await(even_read_until(e->client, got, sizeof got, "\n", 1)), 4);
