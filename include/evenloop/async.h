@@ -124,7 +124,7 @@
         struct F##__all *even__all =                                                                                \
             (struct F##__all *)(void *)even__coroutine_new(&F##__kind, __builtin_return_address(0));             \
         if (__builtin_expect(!even__all, 0))                                                                           \
-            return &even__failed;                                                                                      \
+            return (struct F##_co *)(void *)even__without_memory(&even__failed.base);                                  \
         EVEN__EACH(EVEN__STORE, __VA_ARGS__)                                                                           \
         return &even__all->co;                                                                                         \
     }                                                                                                                  \
@@ -143,6 +143,9 @@
 
 #define EVEN__UNIQUE(name) EVEN__CAT(even__##name, __COUNTER__)
 
+/* A coroutine that was awaited inline is given back already, its result still to be read. */
+#define EVEN__UNREF(u) (__builtin_expect((u)->base.state == EVEN_SPENT, 1) ? (void)0 : even_unref(&(u)->base))
+
 /* The value: x's result, zero if it failed; even_status() tells. May suspend. Takes x. */
 #define even_await(x) EVEN__AWAIT(x, EVEN__UNIQUE(u))
 #define EVEN__AWAIT(x, u)                                                                                              \
@@ -151,7 +154,7 @@
         EVEN__CHECK(u, "await");                                                                                       \
         (void)even_await_any(&u->base);                                                                                \
         __typeof__(u->result) EVEN__CAT(u, r) = u->result;                                                             \
-        even_unref(&u->base);                                                                                          \
+        EVEN__UNREF(u);                                                                                                \
         EVEN__CAT(u, r);                                                                                               \
     })
 
@@ -163,7 +166,7 @@
         EVEN__CHECK(u, "try_await");                                                                                   \
         int EVEN__CAT(u, s) = even_await_any(&u->base);                                                                \
         __typeof__(u->result) EVEN__CAT(u, r) = u->result;                                                             \
-        even_unref(&u->base);                                                                                          \
+        EVEN__UNREF(u);                                                                                                \
         if (EVEN__CAT(u, s) < 0)                                                                                       \
             even_fail(EVEN__CAT(u, s));                                                                                \
         EVEN__CAT(u, r);                                                                                               \

@@ -230,6 +230,8 @@ EVEN_API int even_run_until_complete_any(even_loop *loop, even_awaitable *x);
 
 EVEN_API even_awaitable *even__coroutine_new(const even_kind *kind, const void *site);
 EVEN_API even_awaitable *even__clone(const even_awaitable *template_, const void *placeholder, void *argument);
+/* The failed object of a constructor: its result tells the failure, too, where its type can. Gives x. */
+EVEN_API even_awaitable *even__without_memory(even_awaitable *x);
 EVEN_API void even__fail(int status);
 EVEN_API void even__mark_value(void);
 EVEN_API void *even__result_of(even_awaitable *x);

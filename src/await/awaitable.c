@@ -48,6 +48,8 @@ even_awaitable *even_awaitable_new(const even_kind *kind)
 even_awaitable *even__clone(const even_awaitable *from, const void *placeholder, void *argument)
 {
     const even_kind *kind = from->kind;
+    if (from->flags & EVEN__STATIC)
+        return NULL;            /* the template itself found no memory: it has no arguments */
     even_awaitable *x = even__coroutine_new(kind, from->by.site);
     if (!x)
         return NULL;
@@ -60,6 +62,17 @@ even_awaitable *even__clone(const even_awaitable *from, const void *placeholder,
         if (word == placeholder)
             memcpy((char *)x + at, &argument, sizeof argument);
     }
+    return x;
+}
+
+even_awaitable *even__without_memory(even_awaitable *x)
+{
+    /* Threads share the object: all of them store the same. */
+    unsigned class = x->kind->result_class;
+    if (class == EVEN_RESULT_INT || class == EVEN_RESULT_VOID)
+        __atomic_store_n((int *)result_of(x), x->status, __ATOMIC_RELAXED);
+    else if (class == EVEN_RESULT_LONG)
+        __atomic_store_n((long *)result_of(x), x->status, __ATOMIC_RELAXED);
     return x;
 }
 
@@ -418,14 +431,26 @@ static inline __attribute__((always_inline)) int await_inline(struct even__task 
     t->innermost = x;
     even__body_run(x);
     t->innermost = x->by.parent;
+    int status = t->last_status = x->status;
+#ifndef EVEN__ASAN
+    /* Nobody else refers to it: it is given back already. What a cell holds stays until it is used again, and the last 64 are
+     * held back, so that the caller still reads the result; it sees that the object is spent, and has no reference to drop. */
+    if (even__likely(x->refs == 1 && x->flags == 0)) {
+        x->state = EVEN_SPENT;
+        even__heap_free(x);
+        return status;
+    }
+#endif
     x->state = EVEN_DONE;
-    return t->last_status = x->status;
+    return status;
 }
 
 static even__noinline int await_inline_traced(struct even__task *t, even_awaitable *x, const void *site)
 {
     even__trace(INLINE, .loop = t->loop, .task = t->object, .object = x, .site = site);
+    even_ref_any(x);        /* to be told of */
     int status = await_inline(t, x);
+    x->refs--;
     even__trace(RETURNED, .loop = t->loop, .task = t->object, .object = x, .status = status);
     return status;
 }

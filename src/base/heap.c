@@ -147,7 +147,7 @@ void *even__heap_alloc_slow(unsigned class, size_t size)
         cell = (struct even__cell *)(void *)((char *)c + c->used);
         c->used += cell_size;
     }
-    heap->live++;
+    heap->taken++;
     ASAN_UNPOISON_MEMORY_REGION(cell, cell_size);
     return cell;
 }
@@ -172,5 +172,5 @@ size_t even__heap_live(void)
     struct even__heap *heap = even__heap_mine;
     if (heap)
         take_remote(heap);
-    return heap ? heap->live : 0;
+    return heap ? heap->taken - heap->freed : 0;
 }

@@ -46,8 +46,7 @@ struct even__chunk {
 struct even__heap {
     struct even__cell *free[EVEN__HEAP_CLASSES];
     struct even__cell *held[EVEN__HEAP_HELD];
-    size_t live;
-    unsigned held_at;
+    size_t taken, freed;                        /* how often, ever */
     struct even__chunk *current[EVEN__HEAP_CLASSES];
     struct even__chunk *chunks;
     char *region, *region_end;
@@ -74,7 +73,7 @@ static inline void *even__heap_take(unsigned class, size_t size)
     if (even__unlikely(!heap || !(cell = heap->free[class])))
         return even__heap_alloc_slow(class, size);
     heap->free[class] = cell->link;
-    heap->live++;
+    heap->taken++;
     ASAN_UNPOISON_MEMORY_REGION(cell, size);
     return cell;
 }
@@ -95,9 +94,8 @@ static inline void *even__heap_alloc_record(size_t size)
 
 static inline void even__heap_free_here(struct even__heap *heap, struct even__cell *cell)
 {
-    struct even__cell **slot = &heap->held[heap->held_at++ % EVEN__HEAP_HELD], *out = *slot;
+    struct even__cell **slot = &heap->held[heap->freed++ % EVEN__HEAP_HELD], *out = *slot;
     *slot = cell;
-    heap->live--;
     if (even__likely(out != NULL)) {
         unsigned class = even__chunk_of(out)->class;
         out->link = heap->free[class];
