@@ -31,8 +31,11 @@
 #define EVEN__CAT(a, b) EVEN__CAT_(a, b)
 #define EVEN__SECOND_(a, b, ...) b
 #define EVEN__SECOND(...) EVEN__SECOND_(__VA_ARGS__)
-#define EVEN__NTH(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, N, ...) N
-#define EVEN__COUNT(...) EVEN__NTH(__VA_ARGS__, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1)
+/* How many there are; a few beyond the limit are named by a word that says it. */
+#define EVEN__NTH(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, N, ...) N
+#define EVEN__COUNT(...)                                                                                               \
+    EVEN__NTH(__VA_ARGS__, _takes_at_most_16, _takes_at_most_16, _takes_at_most_16, _takes_at_most_16,                 \
+              16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1)
 
 #define EVEN__M1(f, a) f a
 #define EVEN__M2(f, a, ...) f a EVEN__M1(f, __VA_ARGS__)
@@ -50,6 +53,7 @@
 #define EVEN__M14(f, a, ...) f a EVEN__M13(f, __VA_ARGS__)
 #define EVEN__M15(f, a, ...) f a EVEN__M14(f, __VA_ARGS__)
 #define EVEN__M16(f, a, ...) f a EVEN__M15(f, __VA_ARGS__)
+#define EVEN__M_takes_at_most_16(f, ...) , even_async_takes_at_most_16_arguments even__too_many
 /* f applied to each parenthesised pair; nothing for none. */
 #define EVEN__EACH(f, ...) __VA_OPT__(EVEN__CAT(EVEN__M, EVEN__COUNT(__VA_ARGS__))(f, __VA_ARGS__))
 
@@ -74,8 +78,8 @@
 
 #define even_co(name) struct name##_co
 
-#define EVEN_ASYNC_DECL(R, F, ...)                                                                                  \
-    struct F##_co {                                                                                                 \
+#define EVEN_ASYNC_DECL(R, F, ...)                                                                                     \
+    struct F##_co {                                                                                                    \
         even_awaitable base;                                                                                           \
         EVEN__IF_VOID(R, int, R) result;                                                                               \
     } *F(EVEN__PARAMETERS(__VA_ARGS__)) __attribute__((warn_unused_result))
@@ -89,15 +93,15 @@
 
 /* The body's first, hidden parameter points to the result: it lets even_fail() return "a zero of the body's type". Its
  * name is what a compiler says when even_fail() or try_await() stands outside of a body. */
-#define EVEN_ASYNC_DEF(R, F, ...)                                                                                   \
-    struct F##__arg {                                                                                               \
+#define EVEN_ASYNC_DEF(R, F, ...)                                                                                      \
+    struct F##__arg {                                                                                                  \
         EVEN__EACH(EVEN__FIELD, __VA_ARGS__)                                                                           \
     };                                                                                                                 \
-    struct F##__all {                                                                                               \
-        struct F##_co co;                                                                                           \
-        struct F##__arg arg;                                                                                        \
+    struct F##__all {                                                                                                  \
+        struct F##_co co;                                                                                              \
+        struct F##__arg arg;                                                                                           \
     };                                                                                                                 \
-    static R F##__body(R *even_fail_and_try_await_belong_into_an_async_body                                         \
+    static R F##__body(R *even_fail_and_try_await_belong_into_an_async_body                                            \
                           __attribute__((unused)) EVEN__EACH(EVEN__PARAMETER, __VA_ARGS__));                           \
     static long F##__enter(even_awaitable *even__self)                                                                 \
     {                                                                                                                  \
@@ -106,33 +110,33 @@
         F##__body((R *)&even__all->co.result EVEN__EACH(EVEN__VALUE_, __VA_ARGS__));                                   \
         return EVEN__IF_VOID(R, even__all->co.result = even__self->status, EVEN__LONG_OF(even__all->co.result));       \
     }                                                                                                                  \
-    static const even_kind F##__kind = {                                                                            \
-        .name = #F,                                                                                                 \
+    static const even_kind F##__kind = {                                                                               \
+        .name = #F,                                                                                                    \
         .file = __FILE__,                                                                                              \
         .line = __LINE__,                                                                                              \
-        .size = sizeof(struct F##__all),                                                                            \
-        .result_size = sizeof(((struct F##_co *)0)->result),                                                        \
-        .argument_offset = offsetof(struct F##__all, arg),                                                          \
-        .argument_size = sizeof(struct F##__arg),                                                                   \
-        .result_class = EVEN__RESULT_CLASS(R, ((struct F##_co *)0)->result),                                        \
-        .enter = F##__enter,                                                                                        \
+        .size = sizeof(struct F##__all),                                                                               \
+        .result_size = sizeof(((struct F##_co *)0)->result),                                                           \
+        .argument_offset = offsetof(struct F##__all, arg),                                                             \
+        .argument_size = sizeof(struct F##__arg),                                                                      \
+        .result_class = EVEN__RESULT_CLASS(R, ((struct F##_co *)0)->result),                                           \
+        .enter = F##__enter,                                                                                           \
     };                                                                                                                 \
-    __attribute__((noinline)) struct F##_co *F(EVEN__PARAMETERS(__VA_ARGS__))                                    \
+    __attribute__((noinline)) struct F##_co *F(EVEN__PARAMETERS(__VA_ARGS__))                                          \
     {                                                                                                                  \
-        static struct F##_co even__failed = { .base = EVEN_AWAITABLE_FAILED(&F##__kind, -ENOMEM) };              \
-        _Static_assert(offsetof(struct F##_co, result) == sizeof(even_awaitable), "over-aligned result");           \
-        struct F##__all *even__all =                                                                                \
-            (struct F##__all *)(void *)even__coroutine_new(&F##__kind, __builtin_return_address(0));             \
+        static struct F##_co even__failed = { .base = EVEN_AWAITABLE_FAILED(&F##__kind, -ENOMEM) };                    \
+        _Static_assert(offsetof(struct F##_co, result) == sizeof(even_awaitable), "over-aligned result");              \
+        struct F##__all *even__all =                                                                                   \
+            (struct F##__all *)(void *)even__coroutine_new(&F##__kind, __builtin_return_address(0));                   \
         if (__builtin_expect(!even__all, 0))                                                                           \
             return (struct F##_co *)(void *)even__without_memory(&even__failed.base);                                  \
         EVEN__EACH(EVEN__STORE, __VA_ARGS__)                                                                           \
         return &even__all->co;                                                                                         \
     }                                                                                                                  \
-    static R F##__body(R *even_fail_and_try_await_belong_into_an_async_body                                         \
+    static R F##__body(R *even_fail_and_try_await_belong_into_an_async_body                                            \
                           __attribute__((unused)) EVEN__EACH(EVEN__PARAMETER, __VA_ARGS__))
 
-#define EVEN_ASYNC(R, F, ...)                                                                                       \
-    static EVEN_ASYNC_DECL(R, F, __VA_ARGS__);                                                                      \
+#define EVEN_ASYNC(R, F, ...)                                                                                          \
+    static EVEN_ASYNC_DECL(R, F, __VA_ARGS__);                                                                         \
     EVEN_ASYNC_DEF(R, F, __VA_ARGS__)
 
 /* ---- Awaiting ---- */
@@ -294,13 +298,13 @@ static inline __attribute__((always_inline, unused)) even_gather_entry even__ent
     })
 
 /* Both have the type of x. */
-#define even_wait_for(x, seconds) EVEN__COMBINE(even_wait_for_any, x, EVEN__UNIQUE(u), seconds)
-#define even_shield(x) EVEN__COMBINE(even_shield_any, x, EVEN__UNIQUE(u))
-#define EVEN__COMBINE(function, x, u, ...)                                                                             \
+#define even_wait_for(x, seconds) EVEN__COMBINE("wait_for", even_wait_for_any, x, EVEN__UNIQUE(u), seconds)
+#define even_shield(x) EVEN__COMBINE("shield", even_shield_any, x, EVEN__UNIQUE(u))
+#define EVEN__COMBINE(who, function, x, u, ...)                                                                        \
     __extension__({                                                                                                    \
         __auto_type u = (x);                                                                                           \
-        EVEN__CHECK(u, #function);                                                                                     \
-        _Static_assert(sizeof(u->result) <= 4096, #function ": the result is too large; pass a pointer");              \
+        EVEN__CHECK(u, who);                                                                                           \
+        _Static_assert(sizeof(u->result) <= 4096, who ": the result is too large; pass a pointer");                    \
         (__typeof__(u))(void *)function(&u->base __VA_OPT__(, ) __VA_ARGS__);                                          \
     })
 
