@@ -2,8 +2,8 @@
 #define EVEN_SHORT_NAMES
 #define TEST_ON TEST_ALL
 #include "test.h"
+#include "io/resolve.h"
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <evenloop.h>
 #include <netdb.h>
 #include <sched.h>
@@ -36,21 +36,10 @@ static bool threads_are(unsigned least, unsigned most)
     return (n >= least && n <= most) || thread_sanitizer;
 }
 
-static unsigned descriptors(void)
+/* Until the threads are done with what they look up for nobody: the runner counts descriptors. */
+static void wait_for_threads(void)
 {
-    unsigned n = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    while (dir && readdir(dir))
-        n++;
-    if (dir)
-        closedir(dir);
-    return n;
-}
-
-/* Until the threads have closed what they still read for nobody: the runner counts descriptors. */
-static void wait_for_threads(unsigned before)
-{
-    while (descriptors() > before)
+    while (even__resolver_busy())
         sched_yield();
 }
 
@@ -210,9 +199,8 @@ async(int, cancel_some)
 
 TEST(canceled_lookups, .no_faults = true)
 {
-    unsigned before = descriptors();
     assert_int_equal(even_run(cancel_some()), 0);
-    wait_for_threads(before);
+    wait_for_threads();
 }
 
 async(int, leave_some)
@@ -227,10 +215,9 @@ async(int, leave_some)
 /* The loop is gone, and another one there, while threads still look for the first one's names. */
 TEST(lookups_that_outlive_their_loop, .no_faults = true)
 {
-    unsigned before = descriptors();
     for (int i = 0; i < 50; i++)
         assert_int_equal(even_run(leave_some()), 0);
-    wait_for_threads(before);
+    wait_for_threads();
 }
 
 async(int, nobody, (even_stream *, s))
@@ -263,9 +250,8 @@ async(int, starts_that_are_canceled)
 
 TEST(a_start_that_is_canceled, .no_faults = true)
 {
-    unsigned before = descriptors();
     assert_int_equal(even_run(starts_that_are_canceled()), 0);
-    wait_for_threads(before);
+    wait_for_threads();
 }
 
 async(int, look_up_once)

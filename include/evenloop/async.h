@@ -250,12 +250,14 @@ typedef struct even_future even_future;
     })
 struct even__into { even_gather_entry entry; };
 
+static even_int_aw even__no_awaitable __attribute__((unused));
+
 /* An entry is an into(), or an awaitable alone. */
 #define EVEN__ENTRY(x, u)                                                                                              \
     __extension__({                                                                                                    \
         __auto_type u = (x);                                                                                           \
         even__entry(_Generic(u, struct even__into: u, default: (struct even__into){ { NULL, NULL, 0 } }),              \
-                    &_Generic(u, struct even__into: (even_int_aw *)NULL, default: u)->base);                           \
+                    &_Generic(u, struct even__into: &even__no_awaitable, default: u)->base);                           \
     })
 static inline __attribute__((always_inline, unused)) even_gather_entry even__entry(struct even__into i, even_awaitable *x)
 {

@@ -27,6 +27,9 @@ void even__resolve_cancel(struct even__resolve *r);
 /* resolver.c: the threads. 0: the handle will be run; or why it cannot. */
 int even__resolver_ask(struct even__resolve *r, const char *host, const char *service, const struct addrinfo *hints);
 
+/* Threads that are at work, be it for nobody any more: tests wait until there are none. */
+unsigned even__resolver_busy(void);
+
 /* A copy of such a list in one piece, as even_freeaddrinfo() wants it: 0 or -ENOMEM. */
 int even__addrinfo_copy(const struct addrinfo *from, struct addrinfo **out);
 

@@ -205,6 +205,15 @@ int even__resolver_ask(struct even__resolve *r, const char *host, const char *se
     return rc;
 }
 
+unsigned even__resolver_busy(void)
+{
+    pthread_once(&once, init);
+    pthread_mutex_lock(&pool.lock);
+    unsigned busy = pool.threads - pool.idle;
+    pthread_mutex_unlock(&pool.lock);
+    return busy;
+}
+
 void even__resolve_cancel(struct even__resolve *r)
 {
     struct even__job *job = r->job;
