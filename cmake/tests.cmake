@@ -5,7 +5,8 @@ function(even_add_tests file)
     add_executable(${name} ${file} $<TARGET_OBJECTS:even_test_main>)
     target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src ${CMOCKA_INCLUDE})
     target_compile_options(${name} PRIVATE ${EVEN_WARNINGS} ${EVEN_STACK_FLAG})
-    target_compile_definitions(${name} PRIVATE EVEN_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    target_compile_definitions(${name} PRIVATE EVEN_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                               $<$<BOOL:${CMAKE_CROSSCOMPILING}>:EVEN_EMULATED>)
     target_link_libraries(${name} PRIVATE evenloop_static ${EVEN_PRIVATE_LIBRARIES} Threads::Threads m ${CMOCKA_LIBRARY})
 
     set(script ${CMAKE_CURRENT_BINARY_DIR}/${name}.ctest.cmake)

@@ -104,7 +104,7 @@ async(int, send_later, (even_stream *, s), (const char *, text))
 #define begun(x)                                                                                                       \
     __extension__({                                                                                                    \
         __auto_type begun_task = create_task(x);                                                                       \
-        await(even_sleep(0));                                                                                          \
+        assert_int_equal(await(even_sleep(0)), 0);                                                                     \
         assert_true(!even_done(begun_task) || even_status_of(&begun_task->base) == 0);                                 \
         begun_task;                                                                                                    \
     })
@@ -475,7 +475,7 @@ STREAM_TEST(two_readers, V4)
     even_set_report_hook(keep_report, NULL);
     __auto_type reading = begun(read_once(e->client, got, sizeof got));
     __auto_type second = create_task(read_once(e->client, other, sizeof other), .name = "the second");
-    assert_int_equal(await(second), -EBUSY);
+    assert_int_equal(await(wait_for(second, 5)), -EBUSY);
     assert_int_equal(reports, 1);
     assert_non_null(strstr(report, "even_read in the second"));
     send_all(e->peer, "for the first");
