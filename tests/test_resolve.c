@@ -269,8 +269,8 @@ async(int, look_up_once)
 
 TEST(a_name_in_the_child_of_a_fork, .no_faults = true)
 {
-    if (thread_sanitizer)
-        test_skip("not under the thread sanitizer");
+    if (thread_sanitizer || emulated)
+        test_skip("not under the thread sanitizer; qemu-user fails an assertion of its own in a new thread of the child");
     int status;
     assert_int_equal(even_run(look_up_once()), 1);      /* there is a thread now: not in the child */
     pid_t pid = fork();
