@@ -1,4 +1,5 @@
-/* A TCP echo server: echo HOST PORT. One coroutine a connection; serves until SIGINT, closes its connections, exits 0. */
+/* A TCP echo server: echo HOST PORT. One coroutine a connection; serves until SIGINT, closes its connections,
+ * exits 0. */
 #define EVEN_SHORT_NAMES
 #include <evenloop.h>
 #include <stdio.h>

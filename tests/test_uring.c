@@ -532,7 +532,8 @@ TEST(sends_leave_in_the_order_of_their_starts, .no_faults = true)
         act_init(&sends[i], loop, true);
         even_op_send(&sends[i].op, fd[1], data[i], sizeof data[i], 0);
     }
-    assert_int_equal(in_thread(run_one_pass, loop), 0);         /* they also keep their order when taken back */
+    for (int i = 0; i < 8; i++)         /* until the socket is full: they keep their order when they are taken back */
+        assert_int_equal(in_thread(run_one_pass, loop), 0);
     static struct stream s;
     s.fd = fd[0];
     s.pause.handle.run = (void (*)(even_handle *))(void *)got;
@@ -555,6 +556,70 @@ TEST(sends_leave_in_the_order_of_their_starts, .no_faults = true)
     assert_int_equal(at, s.expected);
     assert_int_equal(even_loop_close(loop), 0);
     close(fd[0]), close(fd[1]);
+}
+
+/* Receives wait for each other; whichever of them is cancelled, wherever it is just then, the next one goes on. */
+TEST(a_cancelled_receive_lets_the_next_one_go, .no_faults = true)
+{
+    for (int which = 0; which < 3; which++)
+        for (int moved = 0; moved < 3; moved++) {
+            even_loop *loop = new_loop();
+            struct act receive[3];
+            char in[3] = "---";
+            int fd[2];
+            pair(fd);
+            for (int i = 0; i < 3; i++) {
+                act_init(&receive[i], loop, false);
+                even_op_recv(&receive[i].op, fd[0], &in[i], 1, 0);
+            }
+            if (moved == 1)
+                assert_int_equal(in_thread(run_one_pass, loop), 0);     /* all in user space again */
+            if (moved == 2)
+                assert_int_equal(even_loop_step(loop), 0);
+            even_op_cancel(&receive[which].op);
+            for (int i = 0; i < 4; i++)
+                assert_int_equal(even_loop_step(loop), 0);
+            assert_int_equal(receive[which].op.result, -ECANCELED);
+            assert_int_equal(write(fd[1], "12", 2), 2);
+            for (int i = 0; i < 6; i++)
+                assert_int_equal(even_loop_step(loop), 0);
+            in[which] = in[which] == '-' ? '1' : '?';
+            assert_memory_equal(in, which == 0 ? "112" : which == 1 ? "112" : "121", 3);
+            assert_true(receive[0].ended + receive[1].ended + receive[2].ended == 3);
+            assert_int_equal(even_loop_close(loop), 0);
+            close(fd[0]), close(fd[1]);
+        }
+}
+
+/* The first ends, so that the lane is the second one's, which is cancelled before it is handed over. */
+static void cancel_second(even_handle *h)
+{
+    struct act *first = even_container_of(h, struct act, op.handle);
+    act_done(h);
+    even_op_cancel(&first[1].op);
+}
+
+TEST(the_next_receive_is_cancelled_as_its_turn_comes)
+{
+    even_loop *loop = new_loop();
+    struct act receive[3];
+    char in[3] = "---";
+    int fd[2], rc = 0;
+    pair(fd);
+    for (int i = 0; i < 3; i++) {
+        act_init(&receive[i], loop, false);
+        if (i == 0)
+            receive[i].op.handle.run = cancel_second;
+        even_op_recv(&receive[i].op, fd[0], &in[i], 1, 0);
+    }
+    assert_int_equal(write(fd[1], "12", 2), 2);
+    for (int i = 0; i < 6 && rc == 0; i++)
+        rc = even_loop_step(loop);
+    assert_int_equal(even_loop_close(loop), 0);
+    close(fd[0]), close(fd[1]);
+    assert_int_equal(rc, 0);
+    assert_int_equal(receive[1].op.result, -ECANCELED);
+    assert_memory_equal(in, "1-2", 3);
 }
 
 /* ---- watches ---- */

@@ -25,16 +25,17 @@
  *
  * WHAT HOLDS FOR ALL OF THEM
  *
- * Suspending. A function that returns an awaitable suspends nothing: awaiting it does (it may also be done at once). The
- *   others never suspend.
+ * Suspending. A function that returns an awaitable suspends nothing: awaiting it does (it may also be done at once).
+ *   The others never suspend.
  * Memory. Buffers are borrowed, not copied, until the await is over; so are `host`, `separator` and the place where a
  *   new object's pointer goes. Where there is no memory, the awaitable has failed with -ENOMEM.
  * One at a time, each way. One task may read from a stream while another one writes to it. Of two that read at once the
  *   second one fails with -EBUSY and a report; likewise of two that write.
- * Failures. Those of the socket as they are: -ECONNRESET, -EPIPE (no signal comes with it), -ETIMEDOUT, ...; -EBADF, with a
- *   report, for a stream that was closed; -ECANCELED for a read or write in progress on a stream that is being closed.
- * Cancelling. When a cancelled await returns, the kernel has let go of the buffer. What had succeeded stands: it is the
- *   result, and the cancel comes at the next await. So nothing that came is lost, unless a function says so.
+ * Failures. Those of the socket as they are: -ECONNRESET, -EPIPE (no signal comes with it), -ETIMEDOUT, ...; -EBADF,
+ *   with a report, for a stream that was closed; -ECANCELED for a read or write in progress on a stream that is being
+ *   closed.
+ * Cancelling. When a cancelled await returns, the kernel has let go of the buffer. What had succeeded stands: it is
+ *   the result, and the cancel comes at the next await. So nothing that came is lost, unless a function says so.
  * Ownership. A stream is its maker's, until even_close(); one that a server made is its handler's, until the handler
  *   returns: the server closes it then. So does the end of even_run() with servers that still listen. A server is its
  *   maker's until even_server_free().
@@ -68,20 +69,20 @@ EVEN_API even_ssize_aw *even_read(even_stream *s, void *buffer, size_t n) EVEN__
 EVEN_API even_ssize_aw *even_read_exactly(even_stream *s, void *buffer, size_t n) EVEN__ONCE;
 
 /* Read up to and including the first `separator`; the result is how many bytes that is. -EVEN_ELIMIT if it does not end
- * within `capacity` bytes, -EVEN_EINCOMPLETE if the stream ends before it, -EINVAL for an empty separator. When it fails
- * or is cancelled, all that had come stays in the stream, and `buffer` is untouched. What comes behind the separator
- * waits in the stream for the next read. (StreamReader.readuntil) */
+ * within `capacity` bytes, -EVEN_EINCOMPLETE if the stream ends before it, -EINVAL for an empty separator. When it
+ * fails or is cancelled, all that had come stays in the stream, and `buffer` is untouched. What comes behind the
+ * separator waits in the stream for the next read. (StreamReader.readuntil) */
 EVEN_API even_ssize_aw *even_read_until(even_stream *s, void *buffer, size_t capacity, const void *separator,
                                         size_t separator_length) EVEN__ONCE;
 
 /* ---- Writing --------------------------------------------------------------------------------------------- */
 
-/* Wait until the socket takes something, and give it up to n bytes, at most INT32_MAX. The result: how many, which may be
- * fewer than n. Cancelling loses nothing: the result says what was taken. (write(2); asyncio has no such thing) */
+/* Wait until the socket takes something, and give it up to n bytes, at most INT32_MAX. The result: how many, which may
+ * be fewer than n. Cancelling loses nothing: the result says what was taken. (write(2); asyncio has no such thing) */
 EVEN_API even_ssize_aw *even_write(even_stream *s, const void *buffer, size_t n) EVEN__ONCE;
 
-/* Write all n bytes; the result is n. When it fails or is cancelled before the last byte, part of them may have been sent,
- * and how many is lost: all that is left to do is to close the stream. (StreamWriter.write, then drain) */
+/* Write all n bytes; the result is n. When it fails or is cancelled before the last byte, part of them may have been
+ * sent, and how many is lost: all that is left to do is to close the stream. (StreamWriter.write, then drain) */
 EVEN_API even_ssize_aw *even_write_all(even_stream *s, const void *buffer, size_t n) EVEN__ONCE;
 
 /* No more writing: the peer reads the end of the stream, once it has read what was written. Reading goes on. Never
@@ -90,11 +91,11 @@ EVEN_API even_int_aw *even_shutdown(even_stream *s) EVEN__ONCE;
 
 /* ---- A stream's end, and what it is ------------------------------------------------------------------------ */
 
-/* Close the stream, and free it with the await; the result is 0. The call itself begins to close: reads and writes of other
- * tasks in progress end with -ECANCELED, then the descriptor is closed. That cannot be cancelled (a cancel comes at the next
- * await), needs no memory and does not fail; -EBADF, with a report, if the stream was closed before. Bytes that came and
- * were not read are lost; such a close resets the connection. NULL is allowed. What is still open when even_run() ends is
- * reported and closed. (StreamWriter.close, then wait_closed) */
+/* Close the stream, and free it with the await; the result is 0. The call itself begins to close: reads and writes of
+ * other tasks in progress end with -ECANCELED, then the descriptor is closed. That cannot be cancelled (a cancel comes
+ * at the next await), needs no memory and does not fail; -EBADF, with a report, if the stream was closed before. Bytes
+ * that came and were not read are lost; such a close resets the connection. NULL is allowed. What is still open when
+ * even_run() ends is reported and closed. (StreamWriter.close, then wait_closed) */
 EVEN_API even_int_aw *even_close(even_stream *s) EVEN__ONCE;
 
 /* The address of the other end, or of this one. `length` is set, no input. 0 or a negative errno.
@@ -108,10 +109,10 @@ EVEN_API int even_stream_fd(const even_stream *s);
 
 /* ---- Connecting ---------------------------------------------------------------------------------------------- */
 
-/* Connect to `host` (a name or an address; NULL: this machine) and `port` (0..65535); the result is 0, and *stream the new
- * stream, with TCP_NODELAY set. The addresses of a name are tried in turn, families alternating; each one has 250 ms before
- * the next one is tried beside it, and the first that answers wins (RFC 8305). Failures: -EVEN_EAI_*, that of the
- * first address that failed (-ECONNREFUSED, ...), -EINVAL for the port. Cancelled: nothing stays open.
+/* Connect to `host` (a name or an address; NULL: this machine) and `port` (0..65535); the result is 0, and *stream the
+ * new stream, with TCP_NODELAY set. The addresses of a name are tried in turn, families alternating; each one has 250
+ * ms before the next one is tried beside it, and the first that answers wins (RFC 8305). Failures: -EVEN_EAI_*, that
+ * of the first address that failed (-ECONNREFUSED, ...), -EINVAL for the port. Cancelled: nothing stays open.
  * (asyncio.open_connection, with happy_eyeballs_delay=0.25) */
 EVEN_API even_int_aw *even_open_connection(even_stream **stream, const char *host, int port) EVEN__ONCE;
 
@@ -131,11 +132,11 @@ typedef struct even_server_options {
     size_t stack_size;      /* bytes of a handler's stack, as even_task_options; 0: 64 KiB */
 } even_server_options;
 
-/* Listen on `host` and `port`, on each address that the name has (NULL: all interfaces, IPv4 and IPv6), and accept from now
- * on; the result is 0 and *server the new server. Port 0: any free one, the same for all addresses; even_server_port() tells
- * which. `handler` is a coroutine object that serves as a template: for each connection a task is made that runs a copy,
- * in which EVEN_STREAM among the arguments is the stream. The template is taken, and is never run itself; what its other
- * arguments point to must stay until the server has ended.
+/* Listen on `host` and `port`, on each address that the name has (NULL: all interfaces, IPv4 and IPv6), and accept
+ * from now on; the result is 0 and *server the new server. Port 0: any free one, the same for all addresses;
+ * even_server_port() tells which. `handler` is a coroutine object that serves as a template: for each connection a
+ * task is made that runs a copy, in which EVEN_STREAM among the arguments is the stream. The template is taken, and is
+ * never run itself; what its other arguments point to must stay until the server has ended.
  * A handler that returns without even_close(): the server closes its stream. A handler's failure, unless it is
  * -ECANCELED, is reported. While descriptors or memory are short, accepting rests for a second at a time.
  * Failures: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EVEN_EAI_*, -EINVAL for the port. Cancelled: nothing stays open.
@@ -188,10 +189,10 @@ EVEN_API void even_server_free(even_server *server);
 struct addrinfo;
 
 /* getaddrinfo(3); the result is 0, and *list what even_freeaddrinfo() frees. An address written as one, with a port in
- * digits, is translated at once; all else asks the C library, on a thread of its own. `host` and `service` are copied when the
- * await begins, `hints` (may be NULL) already by the call. Failures: -EVEN_EAI_*, negative errnos. Cancelled: the await
- * returns at once, the thread's answer is dropped. Under `sim` only addresses and "localhost" have an answer, all else is
- * -EVEN_EAI_NONAME. (loop.getaddrinfo) */
+ * digits, is translated at once; all else asks the C library, on a thread of its own. `host` and `service` are copied
+ * when the await begins, `hints` (may be NULL) already by the call. Failures: -EVEN_EAI_*, negative errnos. Cancelled:
+ * the await returns at once, the thread's answer is dropped. Under `sim` only addresses and "localhost" have an
+ * answer, all else is -EVEN_EAI_NONAME. (loop.getaddrinfo) */
 EVEN_API even_int_aw *even_getaddrinfo(struct addrinfo **list, const char *host, const char *service,
                                        const struct addrinfo *hints) EVEN__ONCE;
 EVEN_API void even_freeaddrinfo(struct addrinfo *list);

@@ -52,7 +52,8 @@ enum {
     FAILURES_MAX = 1000
 };
 
-enum { SUBMITTED = EVEN__OP_BACKEND };
+/* GRANTED: it waits, but its lane is its own already, so that nothing of its lane can come before it. */
+enum { SUBMITTED = EVEN__OP_BACKEND, GRANTED };
 
 /* What a completion's user_data points to; an operation's address has none of these bits. */
 enum { FOR_NOBODY = 0, FOR_RECORD = 1, FOR_WAKE = 2 };
@@ -72,7 +73,7 @@ struct record {
 struct port {
     struct record *in, *out;    /* who watches it */
     struct lane {
-        bool busy;              /* a transfer is in the kernel, which does not keep the order of several */
+        bool busy;              /* a transfer has it: the kernel does not keep the order of several */
         bool held;              /* and one may be waiting for its end */
     } lane[2];
 };
@@ -277,19 +278,18 @@ static bool lane_enter(struct uring *s, even_op *op, int which)
     return true;
 }
 
+/* It is over: the lane is the next one's. */
 static void lane_leave(struct uring *s, int fd, int which)
 {
     struct lane *lane = &s->ports[fd].lane[which];
-    lane->busy = false;
-    if (even__likely(!lane->held))
-        return;
-    for (even_handle *h = s->held.next; h != &s->held; h = h->next)
-        if (op_of(h)->fd == fd && lane_of(op_of(h)) == which) {
-            even__queue_remove(h);
-            even__queue_append(s->waiting.next, h);     /* before all others: some may be later ones of the lane */
-            return;
-        }
-    lane->held = false;
+    if (even__unlikely(lane->held))
+        for (even_handle *h = s->held.next; h != &s->held; h = h->next)
+            if (op_of(h)->fd == fd && lane_of(op_of(h)) == which) {
+                op_of(h)->state = GRANTED;
+                move(&s->waiting, h);
+                return;
+            }
+    lane->busy = lane->held = false;
 }
 
 /* ---- handing over ---- */
@@ -372,13 +372,13 @@ static bool fill(struct uring *s)
     while (!even__queue_is_empty(&s->waiting)) {
         even_op *op = op_of(s->waiting.next);
         int lane = lane_of(op);
-        if (lane >= 0 && !lane_enter(s, op, lane))
-            continue;
-        if (!(sqe = next_entry(s))) {
-            if (lane >= 0)
-                s->ports[op->fd].lane[lane].busy = false;
-            return false;
+        if (lane >= 0 && op->state != GRANTED) {
+            if (!lane_enter(s, op, lane))
+                continue;
+            op->state = GRANTED;
         }
+        if (!(sqe = next_entry(s)))
+            return false;
         prepare(sqe, op);
         op->state = SUBMITTED;
         s->pending++;
@@ -412,11 +412,9 @@ static void mark_received(const even_op *op, int32_t result)
 /* It is to be handed over again. While detaching it keeps its place among the others. */
 static void take_back(struct uring *s, even_op *op)
 {
-    op->state = EVEN__OP_PENDING;
-    if (!s->detaching) {
-        even__queue_remove(&op->handle);
-        even__queue_append(s->waiting.next, &op->handle);   /* before all others */
-    }
+    op->state = lane_of(op) >= 0 ? GRANTED : EVEN__OP_PENDING;
+    if (!s->detaching)
+        move(&s->waiting, &op->handle);
 }
 
 /* A connect that was taken back once: true if it goes on. */
@@ -441,10 +439,7 @@ static bool connect_goes_on(struct uring *s, even_op *op, int32_t *result)
 
 static void op_completed(struct uring *s, even_op *op, int32_t result)
 {
-    int lane = lane_of(op);
     s->pending--;
-    if (lane >= 0)
-        lane_leave(s, op->fd, lane);
     if (even__unlikely(result < 0)) {
         bool asked = op->state == EVEN__OP_CANCELING;
         if (!asked && (result == -EINTR || (result == -ECANCELED && s->detaching))) {
@@ -461,6 +456,9 @@ static void op_completed(struct uring *s, even_op *op, int32_t result)
     if (result >= 0)
         mark_received(op, result);
     even__queue_remove(&op->handle);
+    int lane = lane_of(op);
+    if (lane >= 0)
+        lane_leave(s, op->fd, lane);
     even__op_done(op, result);
 }
 
@@ -587,7 +585,7 @@ static void cancel_all(struct uring *s)
     struct io_uring_sqe *sqe;
     for (size_t i = 0; i < 2; i++)
         for (even_handle *h = ops[i]->next; h != ops[i]; h = h->next)
-            if (op_of(h)->state != EVEN__OP_PENDING && (sqe = next_entry(s)))
+            if ((op_of(h)->state == SUBMITTED || op_of(h)->state == EVEN__OP_CANCELING) && (sqe = next_entry(s)))
                 prepare_cancel(sqe, (uint64_t)(uintptr_t)op_of(h), 0);
     for (size_t i = 0; i < 2; i++)
         for (even_handle *h = records[i]->next; h != records[i]; h = h->next)
@@ -682,6 +680,8 @@ static void uring_cancel(even_loop *loop, even_op *op)
     struct uring *s = loop->backend_state;
     op->result = -ECANCELED;
     move(op->state == SUBMITTED ? &s->canceling : &s->ended, &op->handle);
+    if (op->state == GRANTED)
+        lane_leave(s, op->fd, lane_of(op));
     op->state = EVEN__OP_CANCELING;
 }
 

@@ -27,7 +27,8 @@ struct even_server {
     even_handle serving;        /* even_serve_forever()s, by their link */
 };
 
-/* server.c: a server that listens nowhere yet, with room for so many listeners; NULL without memory. Takes the template. */
+/* server.c: a server that listens nowhere yet, with room for so many listeners; takes the template. NULL without
+ * memory: nothing is taken. */
 even_server *even__server_new(even_loop *loop, even_awaitable *handler, size_t stack_size, unsigned listeners);
 /* Accept from now on. */
 int even__server_begin(even_server *server);

@@ -12,8 +12,9 @@ struct even__transfer {
     even_stream *stream;
 };
 
-/* The object is at the same time the awaitable that even_close() returns, so that closing needs no memory: inert while it is
- * open, active while it is being closed, done when it is closed. Its maker's reference goes with the await of the close. */
+/* The object is at the same time the awaitable that even_close() returns, so that closing needs no memory: inert while
+ * it is open, active while it is being closed, done when it is closed. Its maker's reference goes with the await of
+ * the close. */
 struct even_stream {
     even_int_aw aw;
     int fd;                             /* -1: closed */
@@ -31,8 +32,8 @@ struct even_stream {
     even_handle link;                   /*   in the server's list */
 };
 
-/* A stream around a connected socket, which it then owns; NULL without memory. -1: the socket comes later. `site` is where
- * it was made: a stream that a run leaves open is named by that. */
+/* A stream around a connected socket, which it then owns; NULL without memory. -1: the socket comes later. `site` is
+ * where it was made: a stream that a run leaves open is named by that. */
 even_stream *even__stream_new(even_loop *loop, int fd, const void *site);
 /* One that never got its socket. */
 void even__stream_discard(even_stream *s);
@@ -93,8 +94,8 @@ static inline struct even__transfer *even__transfer_of(even_op *op)
     return even__container_of(op, struct even__transfer, op);
 }
 
-#define EVEN__TRANSFER_KIND(kind_name, type, start_function, cancel_function)                                           \
-    { .name = (kind_name), .size = sizeof(type), .result_size = sizeof(ssize_t), .result_class = EVEN_RESULT_LONG,      \
+#define EVEN__TRANSFER_KIND(kind_name, type, start_function, cancel_function)                                          \
+    { .name = (kind_name), .size = sizeof(type), .result_size = sizeof(ssize_t), .result_class = EVEN_RESULT_LONG,     \
       .start = (start_function), .cancel = (cancel_function) }
 
 #endif
