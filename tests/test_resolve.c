@@ -282,3 +282,31 @@ TEST(a_name_in_the_child_of_a_fork, .no_faults = true)
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 1);
 }
+
+async(int, looks_up_for_a_closed_loop)
+{
+    struct addrinfo *list;
+    return await(even_getaddrinfo(&list, "localhost.invalid", "7", &tcp));
+}
+
+static void keep_quiet(void *data, const char *text)
+{
+    (void)data, (void)text;     /* "was still pending when its loop was closed" */
+}
+
+/* The thread must not tell a loop that is gone. */
+TEST(a_loop_closed_over_a_lookup, .on = TEST_KERNEL, .no_faults = true, .leaks_ok = true)
+{
+    even_set_report_hook(keep_quiet, NULL);
+    for (int i = 0; i < 20; i++) {
+        even_loop *loop;
+        assert_int_equal(even_loop_new(&loop, NULL), 0);
+        __auto_type look_up = looks_up_for_a_closed_loop();
+        even_loop_stop(loop);
+        assert_int_equal(even_run_until_complete_any(loop, &look_up->base), -EVEN_ESTOPPED);
+        assert_int_equal(even_loop_close(loop), 0);
+        assert_int_equal(even_status_of(&look_up->base), -EVEN_ECLOSED);
+        even_detach(look_up);
+    }
+    wait_for_threads();
+}

@@ -374,8 +374,10 @@ static void abandon(struct even__task *t, int status)
 {
     t->canceled_at = NULL;
     t->object->flags |= EVEN__FETCHED;
-    if (t->waits_for && t->waits_for->state != EVEN_DONE)
+    if (t->waits_for && t->waits_for->state != EVEN_DONE) {
         even__remove_waiter(t->waits_for, &t->wake);
+        even_cancel_any(t->waits_for);  /* an operation, another thread's job too, must not end in a loop that is gone */
+    }
     t->waits_for = NULL;
     if (!pthread_equal(((struct even__tasks *)t->loop->tasks)->thread, pthread_self()))
         t->stack = NULL;            /* of another thread's pool */
