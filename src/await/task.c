@@ -423,10 +423,13 @@ static void give_up(struct even__task *t)
     abandon(t, -EVEN_ESTUCK);
 }
 
+/* A pass that failed, for want of memory perhaps, may succeed the next time: the tasks are to be unwound if it can be. */
+enum { SHUTDOWN_FAILURES = 16 };
+
 int even__tasks_shut_down(even_loop *loop)
 {
     struct even__tasks *tasks = loop->tasks;
-    int rc = 0, stuck = 0;
+    int failed = 0, failures = 0, stuck = 0;
 
     if (!tasks)
         return 0;
@@ -442,8 +445,12 @@ int even__tasks_shut_down(even_loop *loop)
         even__task_cancel(task_of_link(h));
     }
     /* Bounded: each task ends, or is given up after a hundred awaits, and those that it makes never begin. */
-    while (rc == 0 && !even__queue_is_empty(&tasks->all)) {
-        rc = even__loop_pass(loop, true);
+    while (failures < SHUTDOWN_FAILURES && !even__queue_is_empty(&tasks->all)) {
+        int rc = even__loop_pass(loop, true);
+        if (rc < 0) {
+            failures++;
+            failed = rc;
+        }
         for (even_handle *h = tasks->all.next, *next; h != &tasks->all; h = next) {
             next = h->next;
             if (task_of_link(h)->adrift) {
@@ -453,5 +460,5 @@ int even__tasks_shut_down(even_loop *loop)
         }
     }
     tasks->shutting_down = false;
-    return rc < 0 ? rc : stuck;
+    return failed ? failed : stuck;
 }
