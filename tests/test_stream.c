@@ -51,7 +51,7 @@ async(int, close_ends, (struct ends *, e))
     static async_decl(int, test_name##_body, (struct ends *, e));                                                      \
     async(int, test_name##_main)                                                                                       \
     {                                                                                                                  \
-        struct ends ends = { 0 };                                                                                      \
+        static struct ends ends;        /* a handler may still run when the body has given up */                       \
         try_await(open_ends(&ends, host));                                                                             \
         try_await(test_name##_body(&ends));                                                                            \
         try_await(close_ends(&ends));                                                                                  \
