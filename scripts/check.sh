@@ -31,7 +31,7 @@ configuration() {
         scripts/test.sh clang-asan -DCMAKE_C_COMPILER=clang -DEVEN_SANITIZE=address,undefined -DEVEN_DEBUG=ON -- $programs ;;
     # valgrind sees nothing of what the kernel writes through io_uring
     valgrind)
-        EVENLOOP_TEST_SLOWER=20 EVENLOOP_TEST_SEEDS=1-3 scripts/test.sh valgrind -DEVEN_DEBUG=ON \
+        EVENLOOP_TEST_VALGRIND=1 EVENLOOP_TEST_SLOWER=20 EVENLOOP_TEST_SEEDS=1-3 scripts/test.sh valgrind -DEVEN_DEBUG=ON \
             "-DEVEN_TEST_LAUNCHER=$valgrind;--suppressions=$PWD/scripts/valgrind.supp" \
             -- $programs -E '\[uring\]' ;;
     nth) scripts/nth.sh ;;

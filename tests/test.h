@@ -16,6 +16,7 @@
  *     .seconds    ended after so long (30)
  *     .clean      it has released everything by the time that it asserts (even_run() does so): when a system call or an
  *                 allocation was made to fail and an assertion fails for it, nothing may be left either
+ *     .no_valgrind  not under it: it is too slow there, or sees something else than is asked (EVENLOOP_TEST_VALGRIND)
  *     .no_faults  not for the runs in which the Nth system call or allocation fails
  *     TEST_LEAKS_OK
  *
@@ -46,7 +47,7 @@ struct test {
     void (*run)(void);
     unsigned on, file_on;
     unsigned seconds;
-    bool seeds, clean, no_faults, leaks_ok;
+    bool seeds, clean, no_faults, no_valgrind, leaks_ok;
     struct test *next;
 };
 

@@ -290,11 +290,11 @@ TEST(a_timer_can_be_canceled_and_moved)
     later(loop, &a, 0.001);
     later(loop, &b, 0.002);
     later(loop, &c, 0.003);
-    later(loop, &end, 0.006);
+    later(loop, &end, 0.5);
     even_timer_cancel(loop, &b.timer);
     even_timer_cancel(loop, &b.timer);
     assert_int_equal(b.timer.index, 0);
-    later(loop, &a, 0.005);     /* behind c */
+    later(loop, &a, 0.1);       /* behind c */
     assert_int_equal(even_loop_run_forever(loop), 0);
     assert_string_equal(story, "ca.");
     close_loop(loop);

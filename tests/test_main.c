@@ -313,7 +313,7 @@ static void run_variant(void **state)
     unsigned long long first = 0, last = 0;
     char words[200];
 
-    if (skip_here(v))
+    if (skip_here(v) || (v->test->no_valgrind && getenv("EVENLOOP_TEST_VALGRIND")))
         _skip(__FILE__, __LINE__);
     if (v->test->seeds && strcmp(v->backend, "sim") == 0)
         seeds(&first, &last);

@@ -538,7 +538,7 @@ TEST(packets_in_a_pipe_are_short_and_not_the_last)
 TEST(a_message_with_descriptors_is_short_and_not_the_last)
 {
     int pair[2];
-    char buffer[64], control[CMSG_SPACE(sizeof(int))];
+    char buffer[64], control[CMSG_SPACE(sizeof(int))] = { 0 };
     struct wop r;
     open_loop();
     unix_pair(pair);

@@ -237,7 +237,7 @@ static struct rlimit allow_one_more(void)
     return before;
 }
 
-SERVER_TEST(no_descriptor_for_an_accept, .no_faults = true)
+SERVER_TEST(no_descriptor_for_an_accept, .no_faults = true, .no_valgrind = true)
 {
     struct counts c = { 0, 0 };
     even_loop *loop = even_running_loop();

@@ -142,7 +142,7 @@ async(int, twenty_thousand)
     return bad;
 }
 
-TEST(twenty_thousand_tasks_at_once, .on = TEST_ALL, .no_faults = true)
+TEST(twenty_thousand_tasks_at_once, .no_valgrind = true, .on = TEST_ALL, .no_faults = true)
 {
     assert_int_equal(even_run(twenty_thousand()), 0);
     char expected[32];
@@ -260,7 +260,7 @@ static void run_fault_with_own_handler(void)
     even_run(faults_elsewhere());
 }
 
-TEST(a_programs_own_handler_stays, .no_faults = true)
+TEST(a_programs_own_handler_stays, .no_valgrind = true, .no_faults = true)
 {
     char text[4096];
     int status = child(run_fault_with_own_handler, text, sizeof text);
@@ -448,7 +448,7 @@ static long resident_kib(void)
     return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-TEST(the_memory_of_a_burst_is_given_back, .on = TEST_KERNEL, .no_faults = true)
+TEST(the_memory_of_a_burst_is_given_back, .no_valgrind = true, .on = TEST_KERNEL, .no_faults = true)
 {
 #ifdef EVEN_SANITIZED
     test_skip("a sanitizer has memory of its own");
