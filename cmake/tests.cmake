@@ -44,6 +44,7 @@ function(even_add_scripts)
     even_add_script(symbols LABEL script COMMAND ${scripts}/exported-symbols.py $<TARGET_FILE:evenloop> --check)
     if(EVEN_BUILD_CLI AND NOT EVEN_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
         even_add_script(package LABEL script COMMAND ${tests}/package/check.sh ${PROJECT_BINARY_DIR} ${CMAKE_C_COMPILER})
+        even_add_script(docs LABEL script COMMAND ${tests}/test_docs.py ${PROJECT_BINARY_DIR})
         even_add_script(command LABEL script COMMAND ${tests}/test_cli.sh $<TARGET_FILE:evenloop_cli>)
     endif()
 
