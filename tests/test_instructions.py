@@ -13,11 +13,11 @@ import sys
 
 BUDGETS = {                             # operation: (program, mode, instructions)
     "switch, there and back": (1, None, 23),
-    "await of a coroutine inline": (0, "await", 137),
-    "yield through the loop": (0, "yield", 366),
+    "await of a coroutine inline": (0, "await", 126),
+    "yield through the loop": (0, "yield", 310),
     "wake-up of a task by another": (0, "handover", 550),
-    "create a task and await it": (0, "spawn", 908),
-    "the same, 1,000 at once": (0, "spawn1000", 582),
+    "create a task and await it": (0, "spawn", 896),
+    "the same, 1,000 at once": (0, "spawn1000", 578),
 }
 FEW, MANY = 10_000, 40_000
 

@@ -71,7 +71,8 @@ struct even_kind {
     uint8_t reserved;
     /* A coroutine's body. Stores the result; gives it, too, if that is an int or a long, else 0. */
     long (*enter)(even_awaitable *self);
-    /* Begin: called once, in the loop's thread, when it is first awaited. It may complete it at once. */
+    /* Begin: called once, in the loop's thread, when it is first awaited. It may complete it at once. NULL: there is nothing
+     * to begin, it is done as soon as it is awaited. */
     void (*start)(even_awaitable *self);
     /* Asked to end early: true if it will end by itself soon (with -ECANCELED, or its result if that came first);
      * false if it cannot, and the request is to wait for the next await. NULL: cannot. */

@@ -407,8 +407,12 @@ static even__noinline int await_general(struct even__task *t, even_awaitable *x,
             note_delivery(t, site);
             return fetch(t, x);
         }
-        x->state = EVEN_ACTIVE;
-        x->kind->start(x);
+        if (x->kind->start) {
+            x->state = EVEN_ACTIVE;
+            x->kind->start(x);
+        } else {
+            x->state = EVEN_DONE;
+        }
         if (x->state == EVEN_DONE) {
             if (!x->kind->yields)
                 return fetch(t, x);

@@ -21,10 +21,9 @@ static void start(even_awaitable *x)
 {
     struct sleep *s = (struct sleep *)(void *)x;
     int64_t ns = 0;
-    int rc = s->seconds <= 0 ? 0 : even__seconds_to_ns(s->seconds, &ns);
+    int rc = even__seconds_to_ns(s->seconds, &ns);
 
-    if (rc == 0 && ns > 0) {
-        s->timer.handle.run = is_due;
+    if (rc == 0) {
         even__trace(SLEEP, .loop = even__loop_running, .task = even__current_object(), .object = x, .value = ns);
         rc = even_call_at_ns(even__loop_running, &s->timer, even__loop_running->backend->now(even__loop_running) + ns);
         if (rc == 0)
@@ -46,14 +45,36 @@ static const even_kind sleep_kind = {
     .size = sizeof(struct sleep),
     .result_size = sizeof(int),
     .result_class = EVEN_RESULT_INT,
-    .yields = 1,
     .start = start,
     .cancel = cancel,
+};
+
+/* No time at all: nothing to begin, the others run first. */
+static bool never(even_awaitable *x)
+{
+    (void)x;
+    return false;
+}
+
+static const even_kind yield_kind = {
+    .name = "sleep",
+    .size = sizeof(even_int_aw),
+    .result_size = sizeof(int),
+    .result_class = EVEN_RESULT_INT,
+    .yields = 1,
+    .cancel = never,
 };
 
 even_int_aw *even_sleep(double seconds)
 {
     static even_int_aw failed = { EVEN_AWAITABLE_FAILED(&sleep_kind, -ENOMEM), -ENOMEM };
+    if (seconds <= 0) {
+        even_int_aw *yield = (even_int_aw *)(void *)even__coroutine_new(&yield_kind, __builtin_return_address(0));
+        if (even__unlikely(!yield))
+            return &failed;
+        yield->result = 0;
+        return yield;
+    }
     struct sleep *s = (struct sleep *)(void *)even__coroutine_new(&sleep_kind, __builtin_return_address(0));
     if (even__unlikely(!s))
         return &failed;

@@ -152,7 +152,10 @@ static even__noinline bool first_step(struct even__task *t)
         return false;
     }
     if (!even__is_coroutine(t->object)) {   /* an operation needs no stack: it begins, and its end is the task's */
-        t->object->kind->start(t->object);
+        if (t->object->kind->start)
+            t->object->kind->start(t->object);
+        else
+            even__complete(t->object, 0);
         return false;
     }
     t->stack = even__stack_get(t->stack_size, &error);
