@@ -410,7 +410,7 @@ async(int, times_out_and_goes_on)
     return rc;
 }
 
-async(int, awaits_it, (struct times_out_and_goes_on_co *, t)) { return await(t); }
+async(int, awaits_it, (struct times_out_and_goes_on_co *, t)) { return await(even_ref(t)); }
 
 async(int, cancels_the_parent)
 {
@@ -422,6 +422,7 @@ async(int, cancels_the_parent)
     even_call_at(even_running_loop(), &c.timer, 2);
     int rc = await(parent);
     say("%s@%g", even_errname(rc), now());
+    even_detach(t);
     return 0;
 }
 

@@ -143,7 +143,7 @@
 
 #define EVEN__CHECK(u, who)                                                                                            \
     _Static_assert(__builtin_classify_type(u) == 5, who ": this is not an awaitable");                                 \
-    _Static_assert(sizeof *(u) > 1, who ": this is a function; was it called, as in " who "(f(...))?")
+    _Static_assert(sizeof *(u) > 1, who ": this is a function, or text; was it called, as in " who "(f(...))?")
 
 #define EVEN__UNIQUE(name) EVEN__CAT(even__##name, __COUNTER__)
 

@@ -66,7 +66,7 @@ void even__set_failed_result(even_awaitable *x, int status);
 void even__add_waiter(even_awaitable *x, even_handle *h);
 void even__remove_waiter(even_awaitable *x, even_handle *h);
 /* Ready to be waited for by many: coroutines and operations become tasks, the rest is left as it is. */
-void even__ensure_future(even_awaitable *x, const void *site);
+void even__create_task(even_awaitable *x, const even_task_options *options, const void *site);
 /* How reports call it: "coroutine 'f'", "task 'Task-1' (f)"; into `out`. */
 const char *even__describe(const even_awaitable *x, char *out, size_t size);
 enum { EVEN__DESCRIPTION_MAX = 200 };

@@ -90,7 +90,8 @@ const char *even__describe(const even_awaitable *x, char *out, size_t size)
 static even__noinline void report_never_awaited(even_awaitable *x)
 {
     char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
-    even__report("%s was never awaited; it was made at %s", even__describe(x, name, sizeof name),
+    even__report("%s was never %s; it was made at %s", even__describe(x, name, sizeof name),
+                 x->kind->borrows ? "closed" : "awaited",     /* a stream is the one inert object that many may wait for */
                  even__site_name(x->by.site, site, sizeof site));
 }
 
@@ -312,7 +313,7 @@ static int misuse(struct even__task *t, even_awaitable *x, int code, const void 
 }
 
 /* An object that must not be awaited here. The caller will drop its reference: what may not be dropped gets one more. */
-static int refuse(struct even__task *t, even_awaitable *x, const void *site)
+static even__noinline int refuse(struct even__task *t, even_awaitable *x, const void *site)
 {
     if (x->state == EVEN_SPENT) {
         ASAN_UNPOISON_MEMORY_REGION(result_of(x), x->kind->result_size);
@@ -362,7 +363,7 @@ static even__noinline void renew_cancellation(struct even__task *t, even_awaitab
     t->must_cancel = true;
 }
 
-static inline __attribute__((always_inline)) int suspend_until_done(struct even__task *t, even_awaitable *x, const void *site)
+static even__returns_after_switch int suspend_until_done(struct even__task *t, even_awaitable *x, const void *site)
 {
     even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
     even__add_waiter(x, &t->wake);
@@ -388,9 +389,37 @@ static inline __attribute__((always_inline)) int suspend_until_done(struct even_
     return fetch(t, x);
 }
 
+/* The end of what one alone awaits. */
+static inline __attribute__((always_inline)) int over(struct even__task *t, even_awaitable *x)
+{
+    int status = t->last_status = x->status;
+#ifndef EVEN__ASAN
+    /* Nobody else refers to it: it is given back already. What a cell holds stays until it is used again, and the last 64 are
+     * held back, so that the caller still reads the result; it sees that the object is spent, and has no reference to drop. */
+    if (even__likely(x->refs == 1 && x->flags == 0)) {
+        x->state = EVEN_SPENT;
+        even__heap_free(x);
+        return status;
+    }
+#endif
+    x->state = EVEN_DONE;
+    return status;
+}
+
+/* It is done already, and yet the others run first. */
+static even__returns_after_switch int let_others_run(struct even__task *t, even_awaitable *x, const void *site)
+{
+    even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
+    even__call_soon(t->loop, &t->wake);
+    t->waits_for = x;
+    even__task_suspend(t);
+    t->waits_for = NULL;
+    return over(t, x);
+}
+
 static even__noinline int await_general(struct even__task *t, even_awaitable *x, const void *site)
 {
-    if (even__unlikely(x->state == EVEN_DONE && t)) {
+    if (x->state == EVEN_DONE && t) {
         even__trace(FETCHED, .loop = t->loop, .task = t->object, .object = x, .site = site);
         return fetch(t, x);
     }
@@ -407,22 +436,14 @@ static even__noinline int await_general(struct even__task *t, even_awaitable *x,
             note_delivery(t, site);
             return fetch(t, x);
         }
-        if (x->kind->start) {
-            x->state = EVEN_ACTIVE;
-            x->kind->start(x);
-        } else {
+        if (!x->kind->start) {
             x->state = EVEN_DONE;
+            return x->kind->yields ? let_others_run(t, x, site) : fetch(t, x);
         }
-        if (x->state == EVEN_DONE) {
-            if (!x->kind->yields)
-                return fetch(t, x);
-            even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
-            even__call_soon(t->loop, &t->wake);
-            t->waits_for = x;
-            even__task_suspend(t);
-            t->waits_for = NULL;
-            return fetch(t, x);
-        }
+        x->state = EVEN_ACTIVE;
+        x->kind->start(x);
+        if (x->state == EVEN_DONE)
+            return x->kind->yields ? let_others_run(t, x, site) : fetch(t, x);
     }
     return suspend_until_done(t, x, site);
 }
@@ -435,18 +456,7 @@ static inline __attribute__((always_inline)) int await_inline(struct even__task 
     t->innermost = x;
     even__body_run(x);
     t->innermost = x->by.parent;
-    int status = t->last_status = x->status;
-#ifndef EVEN__ASAN
-    /* Nobody else refers to it: it is given back already. What a cell holds stays until it is used again, and the last 64 are
-     * held back, so that the caller still reads the result; it sees that the object is spent, and has no reference to drop. */
-    if (even__likely(x->refs == 1 && x->flags == 0)) {
-        x->state = EVEN_SPENT;
-        even__heap_free(x);
-        return status;
-    }
-#endif
-    x->state = EVEN_DONE;
-    return status;
+    return over(t, x);
 }
 
 static even__noinline int await_inline_traced(struct even__task *t, even_awaitable *x, const void *site)

@@ -121,7 +121,7 @@ static struct gather *new_gather(size_t n, int *statuses, const void *site)
 static void add(struct gather *g, size_t i, even_awaitable *x, void *into, size_t size, const void *site)
 {
     struct child *c = &g->children[i];
-    even__ensure_future(x, site);   /* which reports what cannot be one */
+    even__create_task(x, NULL, site);   /* which reports what cannot be one */
     if (x->state == EVEN_SPENT)
         x = &spent.base;
     else if (x->state == EVEN_ACTIVE && !even__is_shared(x))

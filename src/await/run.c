@@ -31,7 +31,7 @@ static int run_until_done(even_loop *loop, even_awaitable *x)
     struct until until = { EVEN_HANDLE(stop), loop };
     int rc = 0;
 
-    even__ensure_future(x, NULL);
+    even__create_task(x, NULL, NULL);
     if (x->state != EVEN_DONE && !even__is_shared(x))
         return -EVEN_EAWAITED;
     even__add_waiter(x, &until.done);

@@ -56,7 +56,7 @@ even_awaitable *even_shield_any(even_awaitable *x)
             even__drop_silently(x);
         return even__loop_running ? &without_memory[class].base : &without_loop[class].base;
     }
-    even__ensure_future(x, __builtin_return_address(0));
+    even__create_task(x, NULL, __builtin_return_address(0));
     struct own *s = even__own(self);
     *s = (struct own){ EVEN_HANDLE(inner_done), x, self };
     if (!was_inert)

@@ -170,7 +170,7 @@ static even__noinline bool first_step(struct even__task *t)
     return true;
 }
 
-static void task_step(even_handle *h)
+static even__returns_after_switch void task_step(even_handle *h)
 {
     struct even__task *t = even__container_of(h, struct even__task, wake);
 
@@ -206,7 +206,7 @@ static even__noinline void fail_to_make(even_awaitable *x, int status, const voi
     even__set_failure(x, status);
 }
 
-static void create_task(even_awaitable *x, const even_task_options *options, const void *site)
+void even__create_task(even_awaitable *x, const even_task_options *options, const void *site)
 {
     even_loop *loop = even__loop_running;
     struct even__tasks *tasks;
@@ -252,12 +252,7 @@ static void create_task(even_awaitable *x, const even_task_options *options, con
 
 void even_create_task_any(even_awaitable *x, const even_task_options *options)
 {
-    create_task(x, options, __builtin_return_address(0));
-}
-
-void even__ensure_future(even_awaitable *x, const void *site)
-{
-    create_task(x, NULL, site);
+    even__create_task(x, options, __builtin_return_address(0));
 }
 
 void even__task_free(struct even__task *t)

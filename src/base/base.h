@@ -11,6 +11,18 @@
 #define even__likely(x) __builtin_expect(!!(x), 1)
 #define even__unlikely(x) __builtin_expect(!!(x), 0)
 #define even__noinline __attribute__((noinline))
+
+/* For a function that returns after a switch of stacks: the processor predicts that a return goes where the last call came
+ * from, and that was on another stack. Such a function is left by an indirect jump (in entry.S), which is predicted by where it
+ * went before; a wrong guess costs some 20 cycles. */
+#if defined(__x86_64__) && defined(__has_attribute)
+#if __has_attribute(function_return)
+#define even__returns_after_switch __attribute__((noinline, function_return("thunk-extern")))
+#endif
+#endif
+#ifndef even__returns_after_switch
+#define even__returns_after_switch __attribute__((noinline))
+#endif
 #define even__container_of(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 
 /* Built with a sanitizer? gcc says it with a macro, clang by __has_feature. */

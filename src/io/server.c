@@ -67,7 +67,8 @@ static int serve(even_server *server, int fd)
     s->handler_over.run = handler_over;
     even__queue_append(&server->connections, &s->link);
     server->connection_count++;
-    even_create_task_any(handler, server->stack_size ? &(even_task_options){ .stack_size = server->stack_size } : NULL);
+    even_task_options options = { .stack_size = server->stack_size };
+    even__create_task(handler, &options, handler->by.site);     /* the line that named it, not one of ours */
     even__add_waiter(handler, &s->handler_over);
     return 0;
 }
@@ -212,7 +213,7 @@ even_server *even__server_new(even_loop *loop, even_awaitable *handler, size_t s
 int even__server_begin(even_server *server)
 {
     even_awaitable *x = &server->aw.base;
-    even__ensure_future(x, NULL);
+    even__create_task(x, NULL, NULL);
     if (!even__is_task(x))
         return x->status;
     /* It has begun with this: a cancellation is to close it, not to keep it from beginning. */

@@ -50,7 +50,7 @@ static void drop(even_awaitable *x)
 }
 
 static const even_kind kind = {
-    .name = "even_close",
+    .name = "stream",
     .size = sizeof(struct even_stream),
     .result_size = sizeof(int),
     .result_class = EVEN_RESULT_INT,

@@ -32,15 +32,8 @@ bool even__inbox_sleep(even_loop *loop)
     return atomic_load(&loop->inbox) == NULL;
 }
 
-void even__inbox_awake(even_loop *loop)
+void even__inbox_drain(even_loop *loop)
 {
-    atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
-}
-
-void even__inbox_take(even_loop *loop)
-{
-    if (even__likely(atomic_load_explicit(&loop->inbox, memory_order_relaxed) == NULL))
-        return;
     even_handle *h = atomic_exchange(&loop->inbox, NULL), *first = NULL, *next;
     for (; h; h = next) {   /* a stack: turn it round, so that they run in the order of their pushes */
         next = h->prev;

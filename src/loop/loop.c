@@ -32,7 +32,7 @@ static bool look_is_due(even_loop *loop)
            (loop->looks_skipped % 8 == 7 && loop->backend->now(loop) - loop->looked_at >= LOOK_EVERY_NS);
 }
 
-int even__loop_pass(even_loop *loop, bool may_block)
+even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
 {
     /* 1. The time-out: 0 if anything is ready or a stop was asked for, else up to the first deadline. */
     int64_t timeout = may_block ? even__loop_timeout_ns(loop) : 0;

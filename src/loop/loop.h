@@ -80,10 +80,19 @@ void even__timers_done(struct even__timers *timers);
 /* inbox.c: wake-ups from other threads */
 int even__inbox_open(even_loop *loop);
 void even__inbox_close(even_loop *loop);
-void even__inbox_take(even_loop *loop);     /* appends what was pushed to the ready queue */
+void even__inbox_drain(even_loop *loop);
+/* Append what was pushed to the ready queue. */
+static inline void even__inbox_take(even_loop *loop)
+{
+    if (even__unlikely(atomic_load_explicit(&loop->inbox, memory_order_relaxed) != NULL))
+        even__inbox_drain(loop);
+}
 /* Say that the loop is about to sleep; false if something was pushed meanwhile, so that it must not. */
 bool even__inbox_sleep(even_loop *loop);
-void even__inbox_awake(even_loop *loop);
+static inline void even__inbox_awake(even_loop *loop)
+{
+    atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
+}
 
 /* Seconds to ns, saturated; -EINVAL for NaN. */
 int even__seconds_to_ns(double seconds, int64_t *ns);

@@ -13,6 +13,19 @@ even__stack_entry:
 	ud2
 	.cfi_endproc
 	.size even__stack_entry, .-even__stack_entry
+
+/* How a function returns that has switched stacks (base.h); the compiler knows it by this name. */
+	.globl __x86_return_thunk
+	.hidden __x86_return_thunk
+	.type __x86_return_thunk, @function
+__x86_return_thunk:
+	.cfi_startproc
+	popq %rcx
+	.cfi_adjust_cfa_offset -8
+	.cfi_register rip, rcx
+	jmpq *%rcx
+	.cfi_endproc
+	.size __x86_return_thunk, .-__x86_return_thunk
 #elif defined(__aarch64__)
 	.text
 	.globl even__stack_entry

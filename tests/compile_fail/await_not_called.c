@@ -1,4 +1,4 @@
-/* await: this is a function; was it called, as in await(f(...))? */
+/* await: this is a function, or text; was it called, as in await(f(...))? */
 #define EVEN_SHORT_NAMES
 #include <evenloop.h>
 

@@ -1,4 +1,4 @@
-/* create_task: this is a function; was it called, as in create_task(f(...))? */
+/* create_task: this is a function, or text; was it called, as in create_task(f(...))? */
 #define EVEN_SHORT_NAMES
 #include <evenloop.h>
 

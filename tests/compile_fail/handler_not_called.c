@@ -1,4 +1,4 @@
-/* even_start_server: this is a function; was it called */
+/* even_start_server: this is a function, or text; was it called */
 #define EVEN_SHORT_NAMES
 #include <evenloop.h>
 
