@@ -20,8 +20,10 @@ struct even__task {
     char *name;                     /* NULL: "Task-<id>" is made when somebody asks */
     const void *canceled_at;        /* the await that got the cancellation, until uncancel */
     uint32_t id;
-    uint32_t stack_size;
-    int32_t last_status;
+    union {
+        uint32_t stack_size;        /* before its first step */
+        int32_t last_status;        /* of its last await */
+    };
     uint32_t cancelling;
     uint16_t shutdown_awaits;
     bool started;
@@ -34,7 +36,7 @@ struct even__task {
 };
 
 /* 100,000 sleeping tasks are to cost 4.7 KB each: a page of stack, its share of the page tables, and this. */
-_Static_assert(sizeof(struct even__task) <= 144, "a task's record");
+_Static_assert(sizeof(struct even__task) <= 128, "a task's record");
 
 /* What the await layer keeps for a loop: made with its first task. */
 struct even__tasks {

@@ -1,12 +1,12 @@
 /* even_sleep: a timer that ends an awaitable. */
 #include "await.h"
 #include "../base/sys.h"
-#include <math.h>
+
+#define NAN_NS INT64_MIN
 
 struct sleep {
     even_int_aw pub;
-    double seconds;
-    even_timer timer;
+    even_timer timer;               /* inert: its deadline is how long to sleep; NAN_NS: no number */
 };
 
 static void is_due(even_handle *h)
@@ -20,10 +20,10 @@ static void is_due(even_handle *h)
 static void start(even_awaitable *x)
 {
     struct sleep *s = (struct sleep *)(void *)x;
-    int64_t ns = 0;
-    int rc = even__seconds_to_ns(s->seconds, &ns);
+    int64_t ns = s->timer.deadline;
+    int rc = -EINVAL;
 
-    if (rc == 0) {
+    if (ns != NAN_NS) {
         even__trace(SLEEP, .loop = even__loop_running, .task = even__current_object(), .object = x, .value = ns);
         rc = even_call_at_ns(even__loop_running, &s->timer, even__loop_running->backend->now(even__loop_running) + ns);
         if (rc == 0)
@@ -79,7 +79,8 @@ even_int_aw *even_sleep(double seconds)
     if (even__unlikely(!s))
         return &failed;
     s->pub.result = 0;
-    s->seconds = seconds;
     s->timer = (even_timer)EVEN_TIMER(is_due);
+    if (even__seconds_to_ns(seconds, &s->timer.deadline) < 0)
+        s->timer.deadline = NAN_NS;
     return &s->pub;
 }

@@ -163,6 +163,7 @@ static even__noinline bool first_step(struct even__task *t)
         task_over(t, error);
         return false;
     }
+    t->last_status = 0;
     even__stack_reset(t->stack);
     if (even__unlikely(!even__thread.errno_location))
         even__thread.errno_location = &errno;

@@ -65,7 +65,7 @@ struct pool {
 };
 
 /* So often, stacks that nobody has wanted since the last look are given back, the coldest half of them, but for these. */
-enum { LOOK_EVERY = 4096, KEEP = 64 };
+enum { COLOURS = 16, CACHE_LINE = 64, LOOK_EVERY = 4096, KEEP = 64 };
 
 static __thread struct pool *mine;
 static pthread_key_t key;
@@ -160,7 +160,9 @@ static int grow(struct pool *pool, unsigned number)
 
 static struct even__stack *describe(char *low, unsigned number, void *fiber)
 {
-    struct even__stack *s = (struct even__stack *)(void *)(low + classes[number] - sizeof *s);
+    /* Stacks lie a power of two apart: their tops would fall into the same few sets of the caches. */
+    size_t colour = (uintptr_t)low / (EVEN__GUARD + classes[number]) % COLOURS * CACHE_LINE;
+    struct even__stack *s = (struct even__stack *)(void *)(low + classes[number] - sizeof *s - colour);
     *s = (struct even__stack){ .low = low, .size = classes[number], .class = number, .fiber = fiber };
     return s;
 }
@@ -193,7 +195,7 @@ static struct even__stack *take(size_t size, int *error)
         return NULL;
     }
     if (size) {
-        size += sizeof(struct even__stack);
+        size += sizeof(struct even__stack) + (COLOURS - 1) * CACHE_LINE;
         for (number = 0; number < CLASSES && classes[number] < size; number++)
             continue;
         if (number == CLASSES) {
