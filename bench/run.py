@@ -46,8 +46,13 @@ class Program:
         self.name = os.path.basename(command[0])
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if quiet else None,
-            env={**os.environ, **(environment or {})}, preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+            env={**os.environ, **(environment or {})}, preexec_fn=lambda: self.prepare(core))
         self.buffer = b""
+
+    @staticmethod
+    def prepare(core):
+        os.sched_setaffinity(0, {core})
+        signal.signal(signal.SIGINT, signal.SIG_DFL)    # a shell's background jobs ignore it, and so would the server
 
     def __enter__(self):
         return self

@@ -16,8 +16,8 @@ BUDGETS = {                             # operation: (program, mode, instruction
     "await of a coroutine inline": (0, "await", 126),
     "yield through the loop": (0, "yield", 310),
     "wake-up of a task by another": (0, "handover", 550),
-    "create a task and await it": (0, "spawn", 896),
-    "the same, 1,000 at once": (0, "spawn1000", 578),
+    "create a task and await it": (0, "spawn", 880),
+    "the same, 1,000 at once": (0, "spawn1000", 555),
 }
 FEW, MANY = 10_000, 40_000
 

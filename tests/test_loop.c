@@ -429,6 +429,48 @@ TEST(stop_finishes_the_pass)
     close_loop(loop);
 }
 
+/* Around what may block, and around nothing else; another thread's push is allowed in between. */
+static int waits, depth;
+
+static void before_wait(void *data)
+{
+    struct note *pushed = data;
+    assert_int_equal(depth++, 0);
+    if (waits++ == 0)
+        assert_int_equal(even_call_soon_threadsafe(pushed->loop, &pushed->handle), 0);
+}
+
+static void after_wait(void *data)
+{
+    (void)data;
+    assert_int_equal(--depth, 0);
+}
+
+TEST(wait_hooks)
+{
+    even_loop *loop = new_loop();
+    struct note a = note(loop, 'a', NULL), b = note(loop, 'b', NULL), end = note(loop, '.', stop), last = note(loop, '!', stop);
+    begin_story();
+    waits = depth = 0;
+    even_loop_set_wait_hooks(loop, before_wait, after_wait, &b);
+    even_call_soon(loop, &a.handle);
+    later(loop, &end, 0.01);
+    assert_int_equal(even_loop_run_forever(loop), 0);
+    assert_string_equal(story, "ab.");
+    assert_int_equal(depth, 0);
+    assert_true(waits >= 2);
+    int before = waits;
+    even_call_soon(loop, &last.handle);     /* ready: nobody waits */
+    assert_int_equal(even_loop_run_forever(loop), 0);
+    assert_int_equal(waits, before);
+    even_loop_set_wait_hooks(loop, NULL, NULL, NULL);
+    later(loop, &end, 0.001);
+    assert_int_equal(even_loop_run_forever(loop), 0);
+    assert_int_equal(waits, before);
+    assert_string_equal(story, "ab.!.");
+    close_loop(loop);
+}
+
 TEST(stop_before_a_run_makes_it_one_pass)
 {
     even_loop *loop = new_loop();

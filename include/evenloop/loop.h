@@ -82,6 +82,11 @@ EVEN_API void even_loop_stop(even_loop *loop);
 
 EVEN_API bool even_loop_is_running(const even_loop *loop);
 
+/* Call `before` and `after` around each wait that may block, in the loop's thread: to let go of a lock meanwhile. Between
+ * the two, nothing of the loop may be touched but by even_call_soon_threadsafe(); completions queue their handles then,
+ * and run nothing. NULLs take them away. */
+EVEN_API void even_loop_set_wait_hooks(even_loop *loop, void (*before)(void *data), void (*after)(void *data), void *data);
+
 /* Queue a handle for the next pass, behind all that is queued. From the loop's thread only. It must not be
  * queued already. (loop.call_soon) */
 EVEN_API void even_call_soon(even_loop *loop, even_handle *h);

@@ -197,12 +197,17 @@ void even__trace_woken(even_loop *loop, const even_awaitable *x, const even_hand
 
 /* ---- making ---- */
 
-static even__noinline void fail_to_make(even_awaitable *x, int status, const void *site)
+static even__noinline void report_no_task(even_awaitable *x, int why, const void *site)
 {
     char name[EVEN__DESCRIPTION_MAX], where[EVEN__SITE_MAX];
+    even__report("%s cannot become a task: %s; at %s", even__describe(x, name, sizeof name), even_strerror(why),
+                 even__site_name(site, where, sizeof where));
+}
+
+static even__noinline void fail_to_make(even_awaitable *x, int status, const void *site)
+{
     if (status != -ENOMEM)
-        even__report("%s cannot become a task: %s; at %s", even__describe(x, name, sizeof name), even_strerror(status),
-                     even__site_name(site, where, sizeof where));
+        report_no_task(x, status, site);
     x->state = EVEN_DONE;
     even__set_failure(x, status);
 }
@@ -214,12 +219,8 @@ void even__create_task(even_awaitable *x, const even_task_options *options, cons
     struct even__task *t;
 
     if (even__unlikely(x->state != EVEN_INERT)) {
-        if (x->state == EVEN_SPENT || (x->state == EVEN_ACTIVE && !even__is_shared(x))) {
-            char name[EVEN__DESCRIPTION_MAX], where[EVEN__SITE_MAX];
-            even__report("%s cannot become a task: %s; at %s", even__describe(x, name, sizeof name),
-                         even_strerror(x->state == EVEN_SPENT ? EVEN_ESPENT : EVEN_EAWAITED),
-                         even__site_name(site, where, sizeof where));
-        }
+        if (x->state == EVEN_SPENT || (x->state == EVEN_ACTIVE && !even__is_shared(x)))
+            report_no_task(x, x->state == EVEN_SPENT ? EVEN_ESPENT : EVEN_EAWAITED, site);
         return;
     }
     if (even__unlikely(!loop)) {

@@ -32,6 +32,16 @@ static bool look_is_due(even_loop *loop)
            (loop->looks_skipped % 8 == 7 && loop->backend->now(loop) - loop->looked_at >= LOOK_EVERY_NS);
 }
 
+static int poll_backend(even_loop *loop, int64_t timeout)
+{
+    if (even__likely(timeout == 0 || !loop->before_wait))
+        return loop->backend->poll(loop, timeout);
+    loop->before_wait(loop->wait_data);
+    int rc = loop->backend->poll(loop, timeout);
+    loop->after_wait(loop->wait_data);
+    return rc;
+}
+
 even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
 {
     /* 1. The time-out: 0 if anything is ready or a stop was asked for, else up to the first deadline. */
@@ -42,7 +52,7 @@ even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
     /* 2. Submit what was started, and wait. 3. What is over queues its handles; so do the wake-ups of other threads. */
     if (timeout != 0 || even__queue_is_empty(&loop->ready) || loop->stopping || look_is_due(loop)) {
         even__trace_poll(loop, timeout);
-        int rc = loop->backend->poll(loop, timeout);
+        int rc = poll_backend(loop, timeout);
         if (even__unlikely(rc < 0))
             return rc;
         loop->looks_skipped = 0;
@@ -160,6 +170,13 @@ int even_loop_close(even_loop *loop)
     even__inbox_close(loop);
     even__free(loop);
     return 0;
+}
+
+void even_loop_set_wait_hooks(even_loop *loop, void (*before)(void *data), void (*after)(void *data), void *data)
+{
+    loop->before_wait = before && after ? before : NULL;
+    loop->after_wait = after;
+    loop->wait_data = data;
 }
 
 void even_loop_stop(even_loop *loop)

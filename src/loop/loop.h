@@ -27,6 +27,8 @@ struct even_loop {
     uint32_t looks_skipped;         /* passes since the backend was last asked */
     int64_t looked_at;              /* and when */
     bool running, stopping, closing;
+    void (*before_wait)(void *data), (*after_wait)(void *data);
+    void *wait_data;
     int error;                      /* a failure of the backend; ends the run */
     pid_t pid;                      /* of the process that made it */
     uint64_t passes;

@@ -167,7 +167,7 @@ static struct even__stack *describe(char *low, unsigned number, void *fiber)
     return s;
 }
 
-static struct even__stack *new_stack(struct pool *pool, unsigned number, int *error)
+static even__noinline struct even__stack *new_stack(struct pool *pool, unsigned number, int *error)
 {
     struct class *c = &pool->class[number];
     if (c->cold_count) {
@@ -185,16 +185,16 @@ static struct even__stack *new_stack(struct pool *pool, unsigned number, int *er
     return s;
 }
 
+static even__noinline struct even__stack *take_first(size_t size, int *error);
+
 static struct even__stack *take(size_t size, int *error)
 {
     struct pool *pool = mine;
     unsigned number = 1;
 
-    if (even__unlikely(!pool) && !(pool = pool_of_thread())) {
-        *error = -ENOMEM;
-        return NULL;
-    }
-    if (size) {
+    if (even__unlikely(!pool))
+        return take_first(size, error);
+    if (even__unlikely(size)) {
         size += sizeof(struct even__stack) + (COLOURS - 1) * CACHE_LINE;
         for (number = 0; number < CLASSES && classes[number] < size; number++)
             continue;
@@ -211,6 +211,14 @@ static struct even__stack *take(size_t size, int *error)
     if (--c->idle_count < c->idle_least)
         c->idle_least = c->idle_count;
     return s;
+}
+
+static even__noinline struct even__stack *take_first(size_t size, int *error)
+{
+    if (pool_of_thread())
+        return take(size, error);
+    *error = -ENOMEM;
+    return NULL;
 }
 
 struct even__stack *even__stack_get(size_t size, int *error)
