@@ -17,10 +17,19 @@ test:
 	@scripts/deps.sh build test
 	@scripts/check.sh test
 
+# The Python package, built from here into build/venv; tested by `make test-python`.
+python:
+	@scripts/deps.sh build python
+	@scripts/python.sh
+
+test-python:
+	@scripts/deps.sh build python
+	@scripts/check.sh python
+
 # All of it: some 40 minutes.
 check:
-	@scripts/deps.sh build test check
-	@scripts/check.sh test clang debug asan tsan clang-asan valgrind nth seeds aarch64
+	@scripts/deps.sh build test check python
+	@scripts/check.sh test clang debug asan tsan clang-asan valgrind nth seeds aarch64 python
 
 # Ours and the peers', in turn: ratios of processor time an operation.
 bench:
@@ -42,4 +51,4 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: build run test check bench install symbols format clean
+.PHONY: build run test python test-python check bench install symbols format clean

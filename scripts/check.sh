@@ -46,6 +46,8 @@ configuration() {
         fi
         EVENLOOP_TEST_SLOWER=10 EVENLOOP_TEST_SEEDS=1-20 scripts/test.sh aarch64 \
             -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64.cmake "-DEVEN_SYSROOT=$PWD/build/sysroot-aarch64" -- $programs ;;
+    # the package in its virtual environment: its own tests, then CPython's
+    python) scripts/python.sh test ;;
     *) echo "scripts/check.sh: no configuration '$1'" >&2; return 2 ;;
     esac
 }

@@ -142,6 +142,10 @@ static int ring_probe(struct io_uring *ring)
     return rc;
 }
 
+/* liburing maps and unmaps rings by system calls of its own, which ThreadSanitizer does not see: that one ring was gone
+ * before another was made, maybe at its address, is said here. */
+static _Atomic unsigned rings_gone;
+
 /* Made disabled: then it belongs to the thread that enables it, not to the one that opens the loop. */
 static int ring_make(struct uring *s)
 {
@@ -157,6 +161,7 @@ static int ring_make(struct uring *s)
         rc = io_uring_queue_init_params(SQ_ENTRIES, &s->ring, &p);
     if (rc < 0)
         return rc;
+    (void)atomic_load_explicit(&rings_gone, memory_order_acquire);
     rc = (p.features & features) == features ? ring_probe(&s->ring) : -EINVAL;
     if (rc < 0) {
         io_uring_queue_exit(&s->ring);
@@ -175,6 +180,7 @@ static void ring_drop(struct uring *s)
         return;
     if (s->registered && s->owner != this_thread())
         s->ring.int_flags = 0;      /* another thread's registration: the same index may be a ring of ours */
+    atomic_fetch_add_explicit(&rings_gone, 1, memory_order_release);
     io_uring_queue_exit(&s->ring);
     s->made = s->attached = s->registered = s->signals = s->wake_armed = false;
 }

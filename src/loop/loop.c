@@ -87,10 +87,11 @@ even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
 
 int even__loop_enter(even_loop *loop)
 {
-    if (even__loop_running || loop->running)
-        return -EVEN_ERUNNING;
-    if (loop->pid != getpid())
+    const pid_t pid = getpid();
+    if (loop->pid != pid)
         return -EVEN_EFORK;
+    if (loop->running || (even__loop_running && even__loop_running->pid == pid))    /* a parent's runs in the parent */
+        return -EVEN_ERUNNING;
     if (loop->above && !loop->above->may_run_here(loop))
         return -EVEN_ETHREAD;
     int rc = loop->backend->attach(loop);

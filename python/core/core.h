@@ -1,0 +1,100 @@
+/* The Python face's C half: a loop, its handles and watches, on the core's callback level. asyncio's own classes stay: ours
+ * derive from them, and take over what is called often. */
+#ifndef EVENLOOP_PYTHON_CORE_H
+#define EVENLOOP_PYTHON_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <evenloop/loop.h>
+#include <stdbool.h>
+
+/* What the module keeps for an interpreter. */
+struct state {
+    PyTypeObject *loop_type, *handle_type, *timer_handle_type, *watch_type;
+    /* From evenloop/_support.py: what is rare, and better said in Python. */
+    PyObject *handle_failed, *run_debug, *check_call, *extract_stack;
+    PyObject *empty_tuple;
+    PyObject *str_context, *str_call_soon, *str_call_at, *str_call_soon_threadsafe, *str_backend, *str_seed, *str_thread_id;
+};
+
+struct loop {
+    PyObject_HEAD
+    struct state *state;
+    even_loop *core;
+    PyObject *watches;          /* {descriptor: Watch} */
+    PyObject *raised;           /* SystemExit or KeyboardInterrupt, on its way out of the run */
+    PyThreadState *waiting;     /* the loop's thread is inside a wait and has let the interpreter go */
+    bool debug, closed, stopping;
+};
+
+extern PyModuleDef even__module;
+extern PyType_Spec even__loop_spec, even__watch_spec;
+
+static inline struct state *state_of_module(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
+static inline struct loop *as_loop(PyObject *o)
+{
+    return (struct loop *)(void *)o;
+}
+
+/* ---- handle.c ---- */
+
+int handle_types_make(PyObject *module, struct state *state);
+
+/* A handle of the loop; a new reference. `context` NULL or None: a copy of the current one. */
+PyObject *handle_new(struct loop *loop, PyObject *callback, PyObject *const *args, Py_ssize_t n, PyObject *context);
+PyObject *timer_handle_new(struct loop *loop, PyObject *when, PyObject *callback, PyObject *const *args, Py_ssize_t n,
+                           PyObject *context);
+/* Queue it: the queue has a reference of its own. */
+void handle_queue(struct loop *loop, PyObject *handle);
+int handle_queue_threadsafe(struct loop *loop, PyObject *handle);
+int timer_handle_arm(struct loop *loop, PyObject *handle, double when);
+/* Call it, here and now; whatever it raises goes where it belongs. */
+void handle_call(struct loop *loop, PyObject *handle);
+bool handle_is_cancelled(PyObject *handle);
+/* Those that are queued, or the timers that are set: a new list. */
+PyObject *handles_list(struct loop *loop, bool timers);
+/* The loop is being closed: drop what is queued, unrun. */
+void handles_drop(struct loop *loop);
+
+/* ---- loop.c ---- */
+
+/* An exception is set: does it end the run, now (true: it was taken), or is it the exception handler's? */
+bool loop_takes_exception(struct loop *loop);
+/* -errno or an EVEN_E... of the library's, as an exception; gives NULL. */
+PyObject *raise_status(int status);
+bool loop_check_open(struct loop *loop);
+
+/* ---- watch.c ---- */
+
+PyObject *loop_add_reader(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *loop_add_writer(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *loop_remove_reader(PyObject *self, PyObject *fd);
+PyObject *loop_remove_writer(PyObject *self, PyObject *fd);
+PyObject *loop_watched(PyObject *self, PyObject *fd);
+
+/* ---- versions ---- */
+
+#if PY_VERSION_HEX < 0x030C0000
+static inline PyObject *PyErr_GetRaisedException(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback && value)
+        PyException_SetTraceback(value, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+}
+
+static inline void PyErr_SetRaisedException(PyObject *exception)
+{
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
+}
+#endif
+
+#endif

@@ -1,0 +1,419 @@
+/* Handles: asyncio.Handle and asyncio.TimerHandle with a handle of the core's inside. The slots of asyncio's classes hold
+ * the objects, so that its methods, the collector and whoever looks at a handle find what they know. */
+#include "core.h"
+#include "loop/loop.h"
+#include <structmember.h>
+
+/* Where asyncio's slots lie in an object: the same in every interpreter of the process. */
+static struct {
+    Py_ssize_t callback, args, cancelled, loop, source_traceback, repr, context, when, scheduled;
+    Py_ssize_t handle_end, timer_end;       /* and our own part */
+} at;
+
+struct part {
+    even_handle handle;
+    bool shared;                /* was pushed by another thread, perhaps: it stays where it is until it runs */
+};
+
+struct timer_part {
+    even_timer timer;
+};
+
+#define SLOT(o, where) (*(PyObject **)(void *)((char *)(o) + (where)))
+
+static struct part *part_of(PyObject *handle)
+{
+    return (struct part *)(void *)((char *)handle + at.handle_end);
+}
+
+static struct timer_part *timer_part_of(PyObject *handle)
+{
+    return (struct timer_part *)(void *)((char *)handle + at.timer_end);
+}
+
+static void set(PyObject *o, Py_ssize_t where, PyObject *value)
+{
+    PyObject *old = SLOT(o, where);
+    SLOT(o, where) = Py_NewRef(value);
+    Py_XDECREF(old);
+}
+
+bool handle_is_cancelled(PyObject *handle)
+{
+    return SLOT(handle, at.cancelled) == Py_True;
+}
+
+/* ---- calling ---- */
+
+static PyObject *call(PyObject *handle)
+{
+    PyObject *callback = Py_NewRef(SLOT(handle, at.callback)), *args = Py_NewRef(SLOT(handle, at.args));
+    PyObject *context = Py_NewRef(SLOT(handle, at.context)), *result = NULL;
+    if (PyContext_Enter(context) == 0) {
+        if (PyTuple_CheckExact(args))
+            result = PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(args, 0), (size_t)PyTuple_GET_SIZE(args), NULL);
+        else
+            result = PyObject_CallObject(callback, args);
+        PyObject *raised = result ? NULL : PyErr_GetRaisedException();
+        if (PyContext_Exit(context) < 0) {
+            Py_CLEAR(result);
+            Py_CLEAR(raised);
+        }
+        if (raised)
+            PyErr_SetRaisedException(raised);
+    }
+    Py_DECREF(callback);
+    Py_DECREF(args);
+    Py_DECREF(context);
+    return result;
+}
+
+void handle_call(struct loop *loop, PyObject *handle)
+{
+    PyObject *result;
+    if (handle_is_cancelled(handle))
+        return;
+    if (loop->debug)
+        result = PyObject_CallFunctionObjArgs(loop->state->run_debug, (PyObject *)loop, handle, NULL);
+    else
+        result = call(handle);
+    if (!result && !loop_takes_exception(loop)) {
+        PyObject *raised = PyErr_GetRaisedException();
+        result = PyObject_CallFunctionObjArgs(loop->state->handle_failed, (PyObject *)loop, handle, raised, NULL);
+        Py_DECREF(raised);
+        if (!result && !loop_takes_exception(loop))
+            PyErr_WriteUnraisable(handle);
+    }
+    Py_XDECREF(result);
+}
+
+static struct loop *loop_of(PyObject *handle)
+{
+    return as_loop(SLOT(handle, at.loop));
+}
+
+static void run(even_handle *h)
+{
+    PyObject *self = (PyObject *)(void *)((char *)h - offsetof(struct part, handle) - at.handle_end);
+    struct loop *loop = loop_of(self);
+    if (loop->raised) {         /* the run is being left: it is the first of the next one */
+        even_call_soon(loop->core, h);
+        return;
+    }
+    handle_call(loop, self);
+    Py_DECREF(self);
+}
+
+static void run_timer(even_handle *h)
+{
+    PyObject *self = (PyObject *)(void *)((char *)h - offsetof(struct timer_part, timer.handle) - at.timer_end);
+    struct loop *loop = loop_of(self);
+    if (loop->raised) {
+        even_call_soon(loop->core, h);
+        return;
+    }
+    set(self, at.scheduled, Py_False);
+    handle_call(loop, self);
+    Py_DECREF(self);
+}
+
+/* ---- making ---- */
+
+static PyObject *make(PyTypeObject *type, struct loop *loop, PyObject *callback, PyObject *const *args, Py_ssize_t n,
+                      PyObject *context)
+{
+    PyObject *tuple, *self;
+    if (n == 0) {
+        tuple = Py_NewRef(loop->state->empty_tuple);
+    } else {
+        tuple = PyTuple_New(n);
+        if (!tuple)
+            return NULL;
+        for (Py_ssize_t i = 0; i < n; i++)
+            PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+    }
+    context = context && context != Py_None ? Py_NewRef(context) : PyContext_CopyCurrent();
+    self = context ? type->tp_alloc(type, 0) : NULL;
+    if (!self) {
+        Py_XDECREF(context);
+        Py_DECREF(tuple);
+        return NULL;
+    }
+    SLOT(self, at.callback) = Py_NewRef(callback);
+    SLOT(self, at.args) = tuple;
+    SLOT(self, at.context) = context;
+    SLOT(self, at.loop) = Py_NewRef((PyObject *)loop);
+    SLOT(self, at.cancelled) = Py_NewRef(Py_False);
+    SLOT(self, at.repr) = Py_NewRef(Py_None);
+    SLOT(self, at.source_traceback) = Py_NewRef(Py_None);
+    if (loop->debug) {
+        PyObject *stack = PyObject_CallNoArgs(loop->state->extract_stack);
+        if (!stack) {
+            Py_DECREF(self);
+            return NULL;
+        }
+        set(self, at.source_traceback, stack);
+        Py_DECREF(stack);
+    }
+    return self;
+}
+
+PyObject *handle_new(struct loop *loop, PyObject *callback, PyObject *const *args, Py_ssize_t n, PyObject *context)
+{
+    PyObject *self = make(loop->state->handle_type, loop, callback, args, n, context);
+    if (self)
+        part_of(self)->handle.run = run;
+    return self;
+}
+
+PyObject *timer_handle_new(struct loop *loop, PyObject *when, PyObject *callback, PyObject *const *args, Py_ssize_t n,
+                           PyObject *context)
+{
+    PyObject *self = make(loop->state->timer_handle_type, loop, callback, args, n, context);
+    if (!self)
+        return NULL;
+    timer_part_of(self)->timer.handle.run = run_timer;
+    SLOT(self, at.when) = Py_NewRef(when);
+    SLOT(self, at.scheduled) = Py_NewRef(Py_False);
+    return self;
+}
+
+void handle_queue(struct loop *loop, PyObject *handle)
+{
+    Py_INCREF(handle);
+    even_call_soon(loop->core, &part_of(handle)->handle);
+}
+
+int handle_queue_threadsafe(struct loop *loop, PyObject *handle)
+{
+    Py_INCREF(handle);
+    part_of(handle)->shared = true;
+    int rc = even_call_soon_threadsafe(loop->core, &part_of(handle)->handle);
+    if (rc < 0)
+        Py_DECREF(handle);
+    return rc;
+}
+
+/* A timer that another thread sets while the loop waits is armed by the loop's own. */
+struct arming {
+    even_handle handle;
+    PyObject *timer;
+    double when;
+};
+
+static void arm(even_handle *h)
+{
+    struct arming *a = even_container_of(h, struct arming, handle);
+    if (!handle_is_cancelled(a->timer)) {
+        PyObject *timer = Py_NewRef(a->timer);
+        if (even_call_at(loop_of(timer)->core, &timer_part_of(timer)->timer, a->when) < 0) {
+            Py_DECREF(timer);
+            PyErr_NoMemory();
+            PyErr_WriteUnraisable(a->timer);
+        }
+    }
+    Py_DECREF(a->timer);
+    PyMem_RawFree(a);
+}
+
+int timer_handle_arm(struct loop *loop, PyObject *handle, double when)
+{
+    set(handle, at.scheduled, Py_True);
+    if (loop->waiting) {
+        struct arming *a = PyMem_RawMalloc(sizeof *a);
+        if (!a)
+            return -ENOMEM;
+        *a = (struct arming){ .handle = EVEN_HANDLE(arm), .timer = Py_NewRef(handle), .when = when };
+        int rc = even_call_soon_threadsafe(loop->core, &a->handle);
+        if (rc < 0) {
+            Py_DECREF(handle);
+            PyMem_RawFree(a);
+        }
+        return rc;
+    }
+    int rc = even_call_at(loop->core, &timer_part_of(handle)->timer, when);
+    if (rc == 0)
+        Py_INCREF(handle);
+    return rc;
+}
+
+/* ---- cancelling ---- */
+
+static int forget(PyObject *self, struct loop *loop)
+{
+    if (loop->debug) {          /* its description is kept, for the log */
+        PyObject *text = PyObject_Repr(self);
+        if (!text)
+            return -1;
+        set(self, at.repr, text);
+        Py_DECREF(text);
+    }
+    set(self, at.cancelled, Py_True);
+    set(self, at.callback, Py_None);
+    set(self, at.args, Py_None);
+    return 0;
+}
+
+static PyObject *handle_cancel(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (handle_is_cancelled(self))
+        Py_RETURN_NONE;
+    struct loop *loop = loop_of(self);
+    struct part *part = part_of(self);
+    if (forget(self, loop) < 0)
+        return NULL;
+    if (even_handle_is_queued(&part->handle) && !part->shared && !loop->waiting) {
+        even_handle_cancel(&part->handle);
+        Py_DECREF(self);        /* the queue's */
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *timer_handle_cancel(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (handle_is_cancelled(self))
+        Py_RETURN_NONE;
+    struct loop *loop = loop_of(self);
+    even_timer *timer = &timer_part_of(self)->timer;
+    if (forget(self, loop) < 0)
+        return NULL;
+    set(self, at.scheduled, Py_False);
+    if (!loop->waiting && loop->core && (timer->index || even_handle_is_queued(&timer->handle))) {
+        even_timer_cancel(loop->core, timer);
+        Py_DECREF(self);
+    }
+    Py_RETURN_NONE;
+}
+
+/* The object that a handle of the core's is part of; NULL if it is none of ours. */
+static PyObject *object_of(even_handle *h)
+{
+    return h->run == run         ? (PyObject *)(void *)((char *)h - offsetof(struct part, handle) - at.handle_end)
+           : h->run == run_timer ? (PyObject *)(void *)((char *)h - offsetof(struct timer_part, timer.handle) - at.timer_end)
+                                 : NULL;
+}
+
+PyObject *handles_list(struct loop *loop, bool timers)
+{
+    PyObject *list = PyList_New(0);
+    even_loop *core = loop->core;
+    even_handle *queues[] = { &core->batch, &core->ready };
+    int rc = list ? 0 : -1;
+    if (timers) {
+        for (uint32_t i = 1; rc == 0 && i <= core->timers.count; i++) {
+            PyObject *handle = object_of(&core->timers.slot[i].timer->handle);
+            rc = handle ? PyList_Append(list, handle) : 0;
+        }
+    } else {
+        for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
+            for (even_handle *h = queues[i]->next; rc == 0 && h != queues[i]; h = h->next) {
+                PyObject *handle = object_of(h);
+                rc = handle ? PyList_Append(list, handle) : 0;
+            }
+    }
+    if (rc < 0)
+        Py_CLEAR(list);
+    return list;
+}
+
+void handles_drop(struct loop *loop)
+{
+    even_loop *core = loop->core;
+    even_handle *queues[] = { &core->batch, &core->ready };
+    even__inbox_take(core);
+    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
+        for (even_handle *h = queues[i]->next, *next; h != queues[i]; h = next) {
+            PyObject *handle = object_of(h);
+            next = h->next;
+            if (handle) {
+                even_handle_cancel(h);
+                Py_DECREF(handle);
+                next = queues[i]->next;     /* what went with it may have cancelled others */
+            } else if (h->run == arm) {
+                struct arming *a = even_container_of(h, struct arming, handle);
+                even_handle_cancel(h);
+                Py_DECREF(a->timer);
+                PyMem_RawFree(a);
+                next = queues[i]->next;
+            }
+        }
+    uint32_t i = 1;
+    while (i <= core->timers.count) {
+        even_timer *timer = core->timers.slot[i].timer;
+        PyObject *handle = object_of(&timer->handle);
+        if (handle) {
+            even_timer_cancel(core, timer);
+            Py_DECREF(handle);
+            i = 1;
+        } else {
+            i++;
+        }
+    }
+}
+
+/* ---- types ---- */
+
+static PyMethodDef handle_methods[] = {
+    { "cancel", handle_cancel, METH_NOARGS, "Do not call it any more." },
+    { 0 },
+};
+
+static PyMethodDef timer_handle_methods[] = {
+    { "cancel", timer_handle_cancel, METH_NOARGS, "Do not call it any more." },
+    { 0 },
+};
+
+static int slot_offset(PyObject *type, const char *name, Py_ssize_t *where)
+{
+    PyObject *descriptor = PyObject_GetAttrString(type, name);
+    if (!descriptor)
+        return -1;
+    if (!Py_IS_TYPE(descriptor, &PyMemberDescr_Type)) {
+        PyErr_Format(PyExc_ImportError, "asyncio's handle has no slot '%s'", name);
+        Py_DECREF(descriptor);
+        return -1;
+    }
+    *where = ((PyMemberDescrObject *)(void *)descriptor)->d_member->offset;
+    Py_DECREF(descriptor);
+    return 0;
+}
+
+static PyTypeObject *derive(PyObject *module, PyObject *base, const char *name, PyMethodDef *methods, size_t part,
+                            Py_ssize_t *end)
+{
+    Py_ssize_t size = ((PyTypeObject *)(void *)base)->tp_basicsize;
+    *end = (size + 15) & ~(Py_ssize_t)15;
+    PyType_Slot slots[] = { { Py_tp_methods, methods }, { 0, NULL } };
+    /* Py_TPFLAGS_HAVE_GC, traverse and clear come from the base: all references are in its slots. */
+    PyType_Spec spec = { name, (int)(*end + (Py_ssize_t)part), 0, Py_TPFLAGS_DEFAULT, slots };
+    return (PyTypeObject *)(void *)PyType_FromModuleAndSpec(module, &spec, base);
+}
+
+int handle_types_make(PyObject *module, struct state *state)
+{
+    int rc = -1;
+    PyObject *events = PyImport_ImportModule("asyncio.events"), *handle = NULL, *timer = NULL;
+    if (!events || !(handle = PyObject_GetAttrString(events, "Handle")) ||
+        !(timer = PyObject_GetAttrString(events, "TimerHandle")))
+        goto out;
+    const struct { PyObject *type; const char *name; Py_ssize_t *where; } names[] = {
+        { handle, "_callback", &at.callback }, { handle, "_args", &at.args }, { handle, "_cancelled", &at.cancelled },
+        { handle, "_loop", &at.loop }, { handle, "_source_traceback", &at.source_traceback },
+        { handle, "_repr", &at.repr }, { handle, "_context", &at.context },
+        { timer, "_when", &at.when }, { timer, "_scheduled", &at.scheduled },
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (slot_offset(names[i].type, names[i].name, names[i].where) < 0)
+            goto out;
+    state->handle_type = derive(module, handle, "evenloop._core.Handle", handle_methods, sizeof(struct part), &at.handle_end);
+    state->timer_handle_type = derive(module, timer, "evenloop._core.TimerHandle", timer_handle_methods,
+                                      sizeof(struct timer_part), &at.timer_end);
+    rc = state->handle_type && state->timer_handle_type ? 0 : -1;
+out:
+    Py_XDECREF(events);
+    Py_XDECREF(handle);
+    Py_XDECREF(timer);
+    return rc;
+}

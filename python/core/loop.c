@@ -1,0 +1,439 @@
+/* The loop's type: what is called often. evenloop.Loop derives from it and from asyncio's loop, in this order. */
+#include "core.h"
+#include <math.h>
+
+/* ---- errors ---- */
+
+PyObject *raise_status(int status)
+{
+    if (-status > 3000) {
+        PyErr_Format(PyExc_RuntimeError, "%s (%s)", even_strerror(status), even_errname(status));
+        return NULL;
+    }
+    if (status == -ENOMEM)
+        return PyErr_NoMemory();
+    errno = -status;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+bool loop_check_open(struct loop *loop)
+{
+    if (!loop->closed)
+        return true;
+    PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
+    return false;
+}
+
+bool loop_takes_exception(struct loop *loop)
+{
+    if (!PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) && !PyErr_ExceptionMatches(PyExc_SystemExit))
+        return false;
+    if (loop->raised)
+        PyErr_Clear();
+    else
+        loop->raised = PyErr_GetRaisedException();
+    even_loop_stop(loop->core);
+    return true;
+}
+
+/* ---- running ---- */
+
+static void before_wait(void *data)
+{
+    struct loop *loop = data;
+    loop->waiting = PyThreadState_Get();
+    (void)PyEval_SaveThread();
+}
+
+static void after_wait(void *data)
+{
+    struct loop *loop = data;
+    PyEval_RestoreThread(loop->waiting);
+    loop->waiting = NULL;
+    if (PyErr_CheckSignals() < 0 && !loop_takes_exception(loop)) {
+        loop->raised = PyErr_GetRaisedException();      /* a signal handler's: it leaves the run, as from select() */
+        even_loop_stop(loop->core);
+    }
+}
+
+/* Called by asyncio's run_forever() in its loop; makes pass after pass until stop(). By itself, outside of a run, it is one
+ * pass that does not wait. */
+static PyObject *run_once(PyObject *self, PyObject *unused)
+{
+    struct loop *loop = as_loop(self);
+    (void)unused;
+    if (!loop_check_open(loop))
+        return NULL;
+    PyObject *thread = PyObject_GetAttr(self, loop->state->str_thread_id);
+    if (!thread)
+        return NULL;
+    if (thread == Py_None)
+        even_loop_stop(loop->core);
+    Py_DECREF(thread);
+    int rc = even_loop_run_forever(loop->core);
+    if (loop->raised) {
+        PyErr_SetRaisedException(loop->raised);
+        loop->raised = NULL;
+        return NULL;
+    }
+    if (rc < 0)
+        return raise_status(rc);
+    Py_RETURN_NONE;
+}
+
+static PyObject *stop(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    as_loop(self)->stopping = true;
+    if (as_loop(self)->core)
+        even_loop_stop(as_loop(self)->core);
+    Py_RETURN_NONE;
+}
+
+static PyObject *is_closed(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(as_loop(self)->closed);
+}
+
+static PyObject *get_debug(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(as_loop(self)->debug);
+}
+
+static PyObject *loop_time(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (!as_loop(self)->core) {
+        loop_check_open(as_loop(self));
+        return NULL;
+    }
+    return PyFloat_FromDouble(even_time(as_loop(self)->core));
+}
+
+/* ---- scheduling ---- */
+
+/* The one keyword: context=. False with an exception. */
+static bool take_context(struct state *state, PyObject *const *args, Py_ssize_t n, PyObject *names, PyObject **context)
+{
+    *context = NULL;
+    if (!names)
+        return true;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i);
+        if (name != state->str_context && PyUnicode_Compare(name, state->str_context) != 0) {
+            if (!PyErr_Occurred())
+                PyErr_Format(PyExc_TypeError, "got an unexpected keyword argument '%U'", name);
+            return false;
+        }
+        *context = args[n + i];
+    }
+    return true;
+}
+
+/* In debug mode: the thread, and that it is a callback. */
+static bool check_call(struct loop *loop, PyObject *callback, PyObject *method)
+{
+    if (!loop_check_open(loop))
+        return false;
+    if (!loop->debug)
+        return true;
+    PyObject *none = PyObject_CallFunctionObjArgs(loop->state->check_call, (PyObject *)loop, callback, method, NULL);
+    Py_XDECREF(none);
+    return none != NULL;
+}
+
+static bool need(Py_ssize_t n, Py_ssize_t least, const char *what)
+{
+    if (n >= least)
+        return true;
+    PyErr_Format(PyExc_TypeError, "missing required argument: %s", what);
+    return false;
+}
+
+static PyObject *call_soon_(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names, bool threadsafe)
+{
+    struct loop *loop = as_loop(self);
+    struct state *state = loop->state;
+    PyObject *context;
+    if (!need(n, 1, "callback") || !take_context(state, args, n, names, &context) ||
+        !check_call(loop, args[0], threadsafe ? state->str_call_soon_threadsafe : state->str_call_soon))
+        return NULL;
+    PyObject *handle = handle_new(loop, args[0], args + 1, n - 1, context);
+    if (!handle)
+        return NULL;
+    /* While it does not wait, whoever holds the interpreter may touch the queue: so the order is that of the calls. */
+    if (!loop->waiting) {
+        handle_queue(loop, handle);
+        return handle;
+    }
+    int rc = handle_queue_threadsafe(loop, handle);
+    if (rc < 0) {
+        Py_DECREF(handle);
+        return raise_status(rc);
+    }
+    return handle;
+}
+
+static PyObject *call_soon(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    return call_soon_(self, args, n, names, false);
+}
+
+static PyObject *call_soon_threadsafe(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    return call_soon_(self, args, n, names, true);
+}
+
+static PyObject *call_at_(struct loop *loop, PyObject *when_object, PyObject *const *args, Py_ssize_t n, PyObject *context)
+{
+    double when = PyFloat_AsDouble(when_object);
+    if (when == -1.0 && PyErr_Occurred())
+        return NULL;
+    if (isnan(when)) {
+        PyErr_SetString(PyExc_ValueError, "Invalid delay: NaN (not a number)");
+        return NULL;
+    }
+    PyObject *handle = timer_handle_new(loop, when_object, args[0], args + 1, n - 1, context);
+    int rc = handle ? timer_handle_arm(loop, handle, when) : 0;
+    if (rc < 0) {
+        Py_DECREF(handle);
+        return raise_status(rc);
+    }
+    return handle;
+}
+
+static PyObject *call_at(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    struct loop *loop = as_loop(self);
+    PyObject *context;
+    if (!need(n, 2, "when and callback") || !take_context(loop->state, args, n, names, &context))
+        return NULL;
+    if (args[0] == Py_None) {
+        PyErr_SetString(PyExc_TypeError, "when cannot be None");
+        return NULL;
+    }
+    if (!check_call(loop, args[1], loop->state->str_call_at))
+        return NULL;
+    return call_at_(loop, args[0], args + 1, n - 1, context);
+}
+
+static PyObject *call_later(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    struct loop *loop = as_loop(self);
+    PyObject *context;
+    if (!need(n, 2, "delay and callback") || !take_context(loop->state, args, n, names, &context))
+        return NULL;
+    if (args[0] == Py_None) {
+        PyErr_SetString(PyExc_TypeError, "delay must not be None");
+        return NULL;
+    }
+    if (!check_call(loop, args[1], loop->state->str_call_at))
+        return NULL;
+    /* time() may be somebody's own, in a subclass: then it counts. */
+    PyObject *now = PyObject_CallMethod(self, "time", NULL), *when = now ? PyNumber_Add(now, args[0]) : NULL;
+    Py_XDECREF(now);
+    if (!when)
+        return NULL;
+    PyObject *handle = call_at_(loop, when, args + 1, n - 1, context);
+    Py_DECREF(when);
+    return handle;
+}
+
+/* A handle of asyncio's own, such as a signal's: called in the next pass. */
+static PyObject *add_callback(PyObject *self, PyObject *handle)
+{
+    struct loop *loop = as_loop(self);
+    if (!loop_check_open(loop))
+        return NULL;
+    if (handle_is_cancelled(handle))
+        Py_RETURN_NONE;
+    PyObject *run = PyObject_GetAttrString(handle, "_run"), *soon = NULL;
+    if (run)
+        soon = handle_new(loop, run, NULL, 0, NULL);
+    Py_XDECREF(run);
+    if (!soon)
+        return NULL;
+    int rc = handle_queue_threadsafe(loop, soon);
+    Py_DECREF(soon);
+    if (rc < 0)
+        return raise_status(rc);
+    Py_RETURN_NONE;
+}
+
+/* ---- life ---- */
+
+static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    (void)args;
+    PyObject *module = PyType_GetModuleByDef(type, &even__module);
+    if (!module)
+        return NULL;
+    struct state *state = state_of_module(module);
+    PyObject *backend = keywords ? PyDict_GetItemWithError(keywords, state->str_backend) : NULL;
+    PyObject *seed = keywords ? PyDict_GetItemWithError(keywords, state->str_seed) : NULL;
+    even_loop_options options = { NULL, 0 };
+    if (backend && backend != Py_None && !(options.backend = PyUnicode_AsUTF8(backend)))
+        return NULL;
+    if (seed && seed != Py_None && (options.seed = PyLong_AsUnsignedLongLong(seed)) == (uint64_t)-1 && PyErr_Occurred())
+        return NULL;
+    struct loop *loop = as_loop(type->tp_alloc(type, 0));
+    if (!loop)
+        return NULL;
+    loop->state = state;
+    loop->watches = PyDict_New();
+    loop->closed = true;
+    int rc = loop->watches ? even_loop_new(&loop->core, &options) : 0;
+    if (!loop->watches || rc < 0) {
+        Py_DECREF(loop);
+        return rc < 0 ? raise_status(rc) : NULL;
+    }
+    even_loop_set_wait_hooks(loop->core, before_wait, after_wait, loop);
+    loop->closed = false;
+    return (PyObject *)loop;
+}
+
+static void close_core(struct loop *loop)
+{
+    if (!loop->core)
+        return;
+    if (loop->watches)
+        PyDict_Clear(loop->watches);
+    handles_drop(loop);
+    even_loop *core = loop->core;
+    loop->core = NULL;
+    loop->closed = true;
+    even_loop_close(core);
+}
+
+static PyObject *close_(PyObject *self, PyObject *unused)
+{
+    struct loop *loop = as_loop(self);
+    (void)unused;
+    if (loop->core && even_loop_is_running(loop->core)) {
+        PyErr_SetString(PyExc_RuntimeError, "Cannot close a running event loop");
+        return NULL;
+    }
+    close_core(loop);
+    Py_RETURN_NONE;
+}
+
+static int loop_traverse(PyObject *o, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(o));
+    Py_VISIT(as_loop(o)->watches);
+    Py_VISIT(as_loop(o)->raised);
+    return 0;
+}
+
+static int loop_clear(PyObject *o)
+{
+    close_core(as_loop(o));
+    Py_CLEAR(as_loop(o)->watches);
+    Py_CLEAR(as_loop(o)->raised);
+    return 0;
+}
+
+static void loop_dealloc(PyObject *o)
+{
+    PyTypeObject *type = Py_TYPE(o);
+    PyObject_GC_UnTrack(o);
+    loop_clear(o);
+    type->tp_free(o);
+    Py_DECREF(type);
+}
+
+/* ---- attributes that asyncio's own methods read and write ---- */
+
+#define FLAG(name, reading, writing)                                                                                   \
+    static PyObject *get_##name(PyObject *self, void *unused)                                                          \
+    {                                                                                                                  \
+        (void)unused;                                                                                                  \
+        return PyBool_FromLong(as_loop(self)->reading);                                                                \
+    }                                                                                                                  \
+    static int set_##name(PyObject *self, PyObject *value, void *unused)                                               \
+    {                                                                                                                  \
+        struct loop *loop = as_loop(self);                                                                             \
+        int truth = value ? PyObject_IsTrue(value) : 0;                                                                \
+        (void)unused;                                                                                                  \
+        if (truth < 0)                                                                                                 \
+            return -1;                                                                                                 \
+        writing;                                                                                                       \
+        return 0;                                                                                                      \
+    }
+
+FLAG(debug_flag, debug, loop->debug = truth)
+FLAG(closed_flag, closed, loop->closed = truth || !loop->core)
+FLAG(stopping_flag, stopping, loop->stopping = truth; if (truth && loop->core) even_loop_stop(loop->core))
+
+static PyObject *get_backend(PyObject *self, void *unused)
+{
+    (void)unused;
+    if (!as_loop(self)->core)
+        Py_RETURN_NONE;
+    return PyUnicode_FromString(even_loop_backend(as_loop(self)->core));
+}
+
+/* What asyncio's loop keeps in a deque and in a heap; for those who look. */
+static PyObject *get_handles(PyObject *self, void *timers)
+{
+    return as_loop(self)->core ? handles_list(as_loop(self), timers != NULL) : PyList_New(0);
+}
+
+static int set_handles(PyObject *self, PyObject *value, void *timers)
+{
+    (void)self;
+    (void)value;
+    (void)timers;
+    return 0;
+}
+
+static PyGetSetDef attributes[] = {
+    { "_ready", get_handles, set_handles, NULL, NULL },
+    { "_scheduled", get_handles, set_handles, NULL, "timers" },
+    { "_debug", get_debug_flag, set_debug_flag, NULL, NULL },
+    { "_closed", get_closed_flag, set_closed_flag, NULL, NULL },
+    { "_stopping", get_stopping_flag, set_stopping_flag, NULL, NULL },
+    { "backend", get_backend, NULL, "The core's backend: 'uring', 'epoll' or 'sim'; None once closed.", NULL },
+    { 0 },
+};
+
+static PyMethodDef methods[] = {
+    { "call_soon", (PyCFunction)(void (*)(void))call_soon, METH_FASTCALL | METH_KEYWORDS,
+      "call_soon($self, callback, /, *args, context=None)\n--\n\nCall it in the next pass." },
+    { "call_soon_threadsafe", (PyCFunction)(void (*)(void))call_soon_threadsafe, METH_FASTCALL | METH_KEYWORDS,
+      "call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\nThe same from any thread; wakes the loop." },
+    { "call_later", (PyCFunction)(void (*)(void))call_later, METH_FASTCALL | METH_KEYWORDS,
+      "call_later($self, delay, callback, /, *args, context=None)\n--\n\nCall it after `delay` seconds." },
+    { "call_at", (PyCFunction)(void (*)(void))call_at, METH_FASTCALL | METH_KEYWORDS,
+      "call_at($self, when, callback, /, *args, context=None)\n--\n\nCall it when time() is `when`." },
+    { "time", loop_time, METH_NOARGS, "The loop's clock, in seconds: monotonic." },
+    { "stop", stop, METH_NOARGS, "Finish the pass in progress, then end the run." },
+    { "is_closed", is_closed, METH_NOARGS, "True once it is closed." },
+    { "get_debug", get_debug, METH_NOARGS, "True in debug mode." },
+    { "_run_once", run_once, METH_NOARGS, NULL },
+    { "_close_core", close_, METH_NOARGS, NULL },
+    { "_add_callback", add_callback, METH_O, NULL },
+    { "_add_callback_signalsafe", add_callback, METH_O, NULL },
+    { "_add_reader", (PyCFunction)(void (*)(void))loop_add_reader, METH_FASTCALL, NULL },
+    { "_add_writer", (PyCFunction)(void (*)(void))loop_add_writer, METH_FASTCALL, NULL },
+    { "_remove_reader", loop_remove_reader, METH_O, NULL },
+    { "_remove_writer", loop_remove_writer, METH_O, NULL },
+    { "_watched", loop_watched, METH_O, NULL },
+    { 0 },
+};
+
+static PyType_Slot slots[] = {
+    { Py_tp_new, loop_new },
+    { Py_tp_dealloc, loop_dealloc },
+    { Py_tp_traverse, loop_traverse },
+    { Py_tp_clear, loop_clear },
+    { Py_tp_methods, methods },
+    { Py_tp_getset, attributes },
+    { 0, NULL },
+};
+
+PyType_Spec even__loop_spec = {
+    "evenloop._core.Loop", sizeof(struct loop), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, slots
+};

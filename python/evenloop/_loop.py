@@ -1,0 +1,80 @@
+"""evenloop.Loop: asyncio's loop, with the core of libevenloop in place of its selector."""
+import asyncio
+import selectors
+import signal
+import threading
+
+from . import _core
+
+
+class _Selector:
+    """What asyncio's code asks its selector, answered from the core's watches."""
+
+    def __init__(self, loop):
+        self._loop = loop
+
+    def get_key(self, fileobj):
+        watched = self._loop._watched(fileobj)
+        if watched is None:
+            raise KeyError(f"{fileobj!r} is not registered")
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        events = (selectors.EVENT_READ if watched[0] else 0) | (selectors.EVENT_WRITE if watched[1] else 0)
+        return selectors.SelectorKey(fileobj, fd, events, watched)
+
+    def close(self):
+        pass
+
+
+class Loop(_core.Loop, asyncio.SelectorEventLoop):
+    """An asyncio event loop on libevenloop.
+
+    backend: "uring", "epoll" or "sim" (virtual time); None: EVENLOOP_BACKEND, else the best that works here.
+    seed: with "sim", permutes what is free to come in any order.
+    """
+
+    _signal_handlers = {}       # until __init__ has got so far: __del__ looks at it
+
+    def __init__(self, *, backend=None, seed=0):
+        super().__init__(selector=_Selector(self))
+
+    def _make_self_pipe(self):
+        self._ssock = self._csock = None
+        if self.backend != "sim":       # whose descriptors are its own
+            super()._make_self_pipe()
+
+    def _close_self_pipe(self):
+        if self._ssock is not None:
+            super()._close_self_pipe()
+
+    def run_forever(self):
+        """Run until stop() is called. Ctrl-C and other signals wake it, in the main thread."""
+        if threading.current_thread() is not threading.main_thread() or self._csock is None:
+            return super().run_forever()
+        try:
+            before = signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
+        except ValueError:          # another interpreter's main thread
+            return super().run_forever()
+        try:
+            return super().run_forever()
+        finally:
+            if self._csock is None or before != self._csock.fileno() or self._signal_handlers:
+                signal.set_wakeup_fd(before)
+            else:
+                signal.set_wakeup_fd(-1)
+
+    def remove_signal_handler(self, sig):
+        removed = super().remove_signal_handler(sig)
+        if removed and self.is_running() and not self._signal_handlers:
+            signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
+        return removed
+
+    def close(self):
+        if self.is_closed():
+            return
+        super().close()
+        self._close_core()
+
+
+def new_event_loop():
+    """A new evenloop.Loop. (asyncio.new_event_loop)"""
+    return Loop()
