@@ -34,7 +34,10 @@ tally python-own $((${ran:-0} - wrong)) "$wrong" 0
 
 for backend in uring epoll; do
     log=build/python-cpython-$backend.log
-    "$venv/bin/python" python/tests/cpython.py -v --backend $backend >$log 2>&1 || { bad=1; grep -v '^[0-9]* passed' $log | head -150; }
+    if ! "$venv/bin/python" python/tests/cpython.py -v --backend $backend >$log 2>&1; then
+        bad=1
+        grep -v '^[0-9]* passed' $log | head -150
+    fi
     sed -n '/^CPython /p' $log
     set -- $(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' $log)
     tally python-cpython-$backend "${1:-0}" "${2:-1}" "${3:-0}"

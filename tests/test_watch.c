@@ -306,6 +306,23 @@ TEST(a_registration_that_outlives_its_number_is_ignored)
     close(copy);
 }
 
+TEST(a_number_closed_elsewhere_can_be_adopted)
+{
+    int pair[2];
+    open_loop();
+    for (int i = 0; i < 6; i++) {
+        (i % 2 ? unix_pair : tcp_pair)(pair);
+        renumber(&pair[0]);
+        even_loop_adopt(loop, pair[0]);
+        recv_works(pair[0], pair[1]);
+        even_loop_adopt(loop, pair[0]);     /* though it is no other */
+        recv_works(pair[0], pair[1]);
+        close_pair(pair);
+    }
+    even_loop_adopt(loop, 4000);            /* never heard of */
+    close_loop();
+}
+
 /* Closed behind the loop's back: accept, poll and watch see to it that the number's past does not count. */
 TEST(a_number_closed_elsewhere_starts_anew_where_the_loop_can_tell)
 {

@@ -160,6 +160,10 @@ EVEN_API void even_op_poll(even_op *op, int fd, int events);
 /* Nothing else may be pending on the descriptor: cancel it and wait for it first. Cannot be cancelled. */
 EVEN_API void even_op_close(even_op *op, int fd);
 
+/* A backend may remember a descriptor by its number. One that was closed by other means than even_op_close(), and is now
+ * another file: say so before the first operation on it. Nothing may be pending on it. */
+EVEN_API void even_loop_adopt(even_loop *loop, int fd);
+
 /* Ask for a pending operation to end early. It ends all the same through its handle: with -ECANCELED, or
  * with its result if it had already succeeded. Nothing if it is not pending. */
 EVEN_API void even_op_cancel(even_op *op);

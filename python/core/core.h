@@ -10,11 +10,14 @@
 
 /* What the module keeps for an interpreter. */
 struct state {
-    PyTypeObject *loop_type, *handle_type, *timer_handle_type, *watch_type;
+    PyTypeObject *loop_type, *handle_type, *timer_handle_type, *watch_type, *stream_type;
+    PyTypeObject *flow_control;     /* asyncio's _FlowControlMixin */
     /* From evenloop/_support.py: what is rare, and better said in Python. */
     PyObject *handle_failed, *run_debug, *check_call, *extract_stack;
     PyObject *empty_tuple;
     PyObject *str_context, *str_call_soon, *str_call_at, *str_call_soon_threadsafe, *str_backend, *str_seed, *str_thread_id;
+    PyObject *str_data_received, *str_get_buffer, *str_buffer_updated, *str_on_eof, *str_on_flushed, *str_maybe_pause,
+        *str_maybe_resume, *minus_one;
 };
 
 struct loop {
@@ -22,13 +25,14 @@ struct loop {
     struct state *state;
     even_loop *core;
     PyObject *watches;          /* {descriptor: Watch} */
+    struct stream *transports;  /* that have an operation going on */
     PyObject *raised;           /* SystemExit or KeyboardInterrupt, on its way out of the run */
     PyThreadState *waiting;     /* the loop's thread is inside a wait and has let the interpreter go */
     bool debug, closed, stopping;
 };
 
 extern PyModuleDef even__module;
-extern PyType_Spec even__loop_spec, even__watch_spec;
+extern PyType_Spec even__loop_spec, even__watch_spec, even__stream_spec;
 
 static inline struct state *state_of_module(PyObject *module)
 {
@@ -42,6 +46,8 @@ static inline struct loop *as_loop(PyObject *o)
 
 /* ---- handle.c ---- */
 
+/* Where a slot of one of asyncio's classes lies in its objects. */
+int slot_offset(PyObject *type, const char *name, Py_ssize_t *where);
 int handle_types_make(PyObject *module, struct state *state);
 
 /* A handle of the loop; a new reference. `context` NULL or None: a copy of the current one. */
@@ -75,6 +81,14 @@ PyObject *loop_add_writer(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *loop_remove_reader(PyObject *self, PyObject *fd);
 PyObject *loop_remove_writer(PyObject *self, PyObject *fd);
 PyObject *loop_watched(PyObject *self, PyObject *fd);
+
+/* ---- transport.c ---- */
+
+int stream_learn_slots(struct state *state);
+/* A run ends: what was written goes out before. */
+void transports_flush(struct loop *loop);
+/* The core's loop is gone: let go of what its operations held. */
+void transports_drop(struct loop *loop);
 
 /* ---- versions ---- */
 

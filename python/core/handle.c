@@ -365,7 +365,7 @@ static PyMethodDef timer_handle_methods[] = {
     { 0 },
 };
 
-static int slot_offset(PyObject *type, const char *name, Py_ssize_t *where)
+int slot_offset(PyObject *type, const char *name, Py_ssize_t *where)
 {
     PyObject *descriptor = PyObject_GetAttrString(type, name);
     if (!descriptor)

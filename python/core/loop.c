@@ -71,6 +71,8 @@ static PyObject *run_once(PyObject *self, PyObject *unused)
         even_loop_stop(loop->core);
     Py_DECREF(thread);
     int rc = even_loop_run_forever(loop->core);
+    if (loop->transports)
+        transports_flush(loop);
     if (loop->raised) {
         PyErr_SetRaisedException(loop->raised);
         loop->raised = NULL;
@@ -305,6 +307,7 @@ static void close_core(struct loop *loop)
     loop->core = NULL;
     loop->closed = true;
     even_loop_close(core);
+    transports_drop(loop);
 }
 
 static PyObject *close_(PyObject *self, PyObject *unused)

@@ -25,7 +25,11 @@ static int module_exec(PyObject *module)
     if (intern(&s->str_context, "context") < 0 || intern(&s->str_call_soon, "call_soon") < 0 ||
         intern(&s->str_call_at, "call_at") < 0 || intern(&s->str_call_soon_threadsafe, "call_soon_threadsafe") < 0 ||
         intern(&s->str_backend, "backend") < 0 || intern(&s->str_seed, "seed") < 0 ||
-        intern(&s->str_thread_id, "_thread_id") < 0 || !(s->empty_tuple = PyTuple_New(0)))
+        intern(&s->str_thread_id, "_thread_id") < 0 || intern(&s->str_data_received, "data_received") < 0 ||
+        intern(&s->str_get_buffer, "get_buffer") < 0 || intern(&s->str_buffer_updated, "buffer_updated") < 0 ||
+        intern(&s->str_on_eof, "_on_eof") < 0 || intern(&s->str_on_flushed, "_on_flushed") < 0 ||
+        intern(&s->str_maybe_pause, "_maybe_pause_protocol") < 0 ||
+        intern(&s->str_maybe_resume, "_maybe_resume_protocol") < 0 || !(s->minus_one = PyLong_FromLong(-1)) || !(s->empty_tuple = PyTuple_New(0)))
         return -1;
     PyObject *support = PyImport_ImportModule("evenloop._support");
     if (!support)
@@ -36,7 +40,8 @@ static int module_exec(PyObject *module)
                  : 0;
     Py_DECREF(support);
     if (rc < 0 || !(s->loop_type = add_type(module, &even__loop_spec)) ||
-        !(s->watch_type = add_type(module, &even__watch_spec)) || handle_types_make(module, s) < 0 ||
+        !(s->watch_type = add_type(module, &even__watch_spec)) ||
+        !(s->stream_type = add_type(module, &even__stream_spec)) || stream_learn_slots(s) < 0 || handle_types_make(module, s) < 0 ||
         PyModule_AddType(module, s->handle_type) < 0 || PyModule_AddType(module, s->timer_handle_type) < 0 ||
         PyModule_AddStringConstant(module, "version", even_version()) < 0)
         return -1;
@@ -47,7 +52,9 @@ static int module_exec(PyObject *module)
 #define STATE(X)                                                                                                       \
     X(loop_type) X(handle_type) X(timer_handle_type) X(watch_type) X(handle_failed) X(run_debug) X(check_call)         \
     X(extract_stack) X(empty_tuple) X(str_context) X(str_call_soon) X(str_call_at) X(str_call_soon_threadsafe)         \
-    X(str_backend) X(str_seed) X(str_thread_id)
+    X(str_backend) X(str_seed) X(str_thread_id) X(str_data_received) X(str_get_buffer)                \
+    X(str_buffer_updated) X(str_on_eof) X(str_on_flushed) X(str_maybe_pause) X(str_maybe_resume) X(minus_one)         \
+    X(stream_type) X(flow_control)
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {

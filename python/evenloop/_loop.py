@@ -3,8 +3,10 @@ import asyncio
 import selectors
 import signal
 import threading
+from asyncio import sslproto
 
 from . import _core
+from ._transport import SocketTransport
 
 
 class _Selector:
@@ -45,6 +47,15 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
     def _close_self_pipe(self):
         if self._ssock is not None:
             super()._close_self_pipe()
+
+    def _make_socket_transport(self, sock, protocol, waiter=None, *, extra=None, server=None):
+        return SocketTransport(self, sock, protocol, waiter, extra, server)
+
+    def _make_ssl_transport(self, rawsock, protocol, sslcontext, waiter=None, *, server_side=False, server_hostname=None,
+                            extra=None, server=None, **timeouts):
+        tls = sslproto.SSLProtocol(self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts)
+        SocketTransport(self, rawsock, tls, extra=extra, server=server)
+        return tls._app_transport
 
     def run_forever(self):
         """Run until stop() is called. Ctrl-C and other signals wake it, in the main thread."""

@@ -38,6 +38,9 @@ struct even__backend {
     void (*start)(even_loop *loop, even_op *op);                /* cannot fail: a failure is a completion */
     void (*cancel)(even_loop *loop, even_op *op);               /* likewise */
 
+    /* The number is a new file's. NULL: nothing is remembered of numbers. */
+    void (*adopt)(even_loop *loop, int fd);
+
     /* Level-triggered readiness: while a watch stands, queue its handle (even__watch_ready) in each poll() that finds its
      * descriptor ready, unless it is queued still. stop() leaves nothing behind. */
     int (*watch)(even_loop *loop, even_watch *watch);

@@ -22,7 +22,7 @@
  * close(2), made anew by somebody else's call, and then used for a recv, send, read, write or accept: that would wait
  * for the next edge of a registration that is gone. To make sure of these too would cost a system call for each that
  * has to wait, on a busy server for every recv, for the sake of a mistake; so the rule is: what was used for these is
- * closed through the loop, or goes through a poll operation or a watch before it is used again.
+ * closed through the loop, or the loop is told that the number is another's (even_loop_adopt).
  * A registration that outlives its number (in a duplicate) is known by its generation.
  */
 #include "../base/sys.h"
@@ -617,6 +617,7 @@ const struct even__backend even__epoll = {
     .now = now,
     .start = start,
     .cancel = cancel,
+    .adopt = forget,
     .watch = watch,
     .unwatch = unwatch,
     .poll = poll_events,

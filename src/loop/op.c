@@ -80,6 +80,12 @@ void even_op_close(even_op *op, int fd)
     start(op, EVEN_OP_CLOSE, fd, NULL, 0, 0);
 }
 
+void even_loop_adopt(even_loop *loop, int fd)
+{
+    if (loop->backend->adopt)
+        loop->backend->adopt(loop, fd);
+}
+
 void even_op_cancel(even_op *op)
 {
     if (op->state == EVEN__OP_IDLE || op->state == EVEN__OP_CANCELING || op->kind == EVEN_OP_CLOSE)

@@ -1,0 +1,248 @@
+"""The socket transport: what is rare of it. Receiving and sending are _core.Stream's.
+
+Follows asyncio's selector_events._SelectorSocketTransport, in the order of its calls and in its messages.
+"""
+import asyncio
+import inspect
+import socket
+import warnings
+from asyncio import constants, futures, protocols, transports, trsock
+from asyncio.log import logger
+
+from . import _core
+
+# 3.12 and later tell the server which transport it is.
+_attach_takes_transport = len(inspect.signature(asyncio.base_events.Server._attach).parameters) > 1
+
+
+class SocketTransport(transports._FlowControlMixin, asyncio.Transport):
+    _start_tls_compatible = True
+    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
+    _sock = None            # for __del__, if __init__ fails
+
+    def __init__(self, loop, sock, protocol, waiter=None, extra=None, server=None):
+        super().__init__(extra, loop)
+        self._extra["socket"] = trsock.TransportSocket(sock)
+        try:
+            self._extra["sockname"] = sock.getsockname()
+        except OSError:
+            self._extra["sockname"] = None
+        if "peername" not in self._extra:
+            try:
+                self._extra["peername"] = sock.getpeername()
+            except OSError:
+                self._extra["peername"] = None
+        self._sock_fd = sock.fileno()
+        self._stream = _core.Stream(self, loop, self._sock_fd)
+        self._sock = sock
+        self.write = self._stream.write
+        self.get_write_buffer_size = self._stream.buffer_size
+        self._protocol = None
+        self._empty_waiter = None
+        self.set_protocol(protocol)
+        self._server = server
+        if server is not None:
+            server._attach(self) if _attach_takes_transport else server._attach()
+        loop._transports[self._sock_fd] = self
+        asyncio.base_events._set_nodelay(sock)
+
+        loop.call_soon(protocol.connection_made, self)
+        # only once connection_made() has been called
+        loop.call_soon(self._begin_reading)
+        if waiter is not None:
+            loop.call_soon(futures._set_result_unless_cancelled, waiter, None)
+
+    def __repr__(self):
+        info = [type(self).__name__]
+        if self._sock is None:
+            info.append("closed")
+        elif self._stream.closing:
+            info.append("closing")
+        info.append(f"fd={self._sock_fd}")
+        if self._loop is not None and not self._loop.is_closed():
+            info.append("read=polling" if self.is_reading() else "read=idle")
+            size = self._stream.buffer_size()
+            info.append(f"write=<{'polling' if size else 'idle'}, bufsize={size}>")
+        return f"<{' '.join(info)}>"
+
+    def __del__(self, _warn=warnings.warn):
+        if self._sock is not None:
+            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            self._sock.close()
+
+    # ---- the protocol ----
+
+    def set_protocol(self, protocol):
+        self._protocol = protocol
+        self._stream.set_protocol(protocol, isinstance(protocol, protocols.BufferedProtocol))
+
+    def get_protocol(self):
+        return self._protocol
+
+    # ---- reading ----
+
+    def _begin_reading(self):
+        if not self._stream.closing:
+            self._stream.begin_reading()
+
+    def is_reading(self):
+        return not self._stream.paused and not self._stream.closing
+
+    def pause_reading(self):
+        if self._stream.closing or self._stream.paused:
+            return
+        self._stream.paused = True
+        self._stream.stop_reading()
+        if self._loop.get_debug():
+            logger.debug("%r pauses reading", self)
+
+    def resume_reading(self):
+        if self._stream.closing or not self._stream.paused:
+            return
+        self._stream.paused = False
+        self._stream.begin_reading()
+        if self._loop.get_debug():
+            logger.debug("%r resumes reading", self)
+
+    def _on_eof(self):
+        if self._loop.get_debug():
+            logger.debug("%r received EOF", self)
+        try:
+            keep_open = self._protocol.eof_received()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._fatal_error(exc, "Fatal error: protocol.eof_received() call failed.")
+            return
+        if not keep_open:
+            self.close()
+
+    # ---- writing ----
+
+    def writelines(self, list_of_data):
+        self.write(b"".join(list_of_data))
+
+    def write_eof(self):
+        if self._stream.closing or self._stream.eof:
+            return
+        self._stream.eof = True
+        if self._stream.flush_now():
+            self._stream.tell_flushed = True
+        else:
+            self._sock.shutdown(socket.SHUT_WR)
+
+    def can_write_eof(self):
+        return True
+
+    def write(self, data):
+        """Once the connection is lost: until then the instance has the stream's."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+        if data:
+            self._write_after_loss()
+
+    def get_write_buffer_size(self):
+        return 0
+
+    def _write_after_loss(self):
+        if self._stream.conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+            logger.warning("socket.send() raised exception.")
+        self._stream.conn_lost += 1
+
+    def _on_flushed(self):
+        self._stream.tell_flushed = False
+        if self._empty_waiter is not None and not self._empty_waiter.done():
+            self._empty_waiter.set_result(None)
+        if self._stream.closing:
+            self._stream.conn_lost += 1
+            self._call_connection_lost(None)
+        elif self._stream.eof:
+            self._sock.shutdown(socket.SHUT_WR)
+
+    def _make_empty_waiter(self):
+        if self._empty_waiter is not None:
+            raise RuntimeError("Empty waiter is already set")
+        self._empty_waiter = self._loop.create_future()
+        self._stream.sendfile = True
+        if self._stream.buffer_size():
+            self._stream.tell_flushed = True
+        else:
+            self._empty_waiter.set_result(None)
+        return self._empty_waiter
+
+    def _reset_empty_waiter(self):
+        self._empty_waiter = None
+        self._stream.sendfile = False
+
+    # ---- the end ----
+
+    def is_closing(self):
+        return self._stream.closing
+
+    def close(self):
+        if self._stream.closing:
+            return
+        self._stream.closing = True
+        self._stream.stop_reading()
+        if self._stream.flush_now():
+            self._stream.tell_flushed = True
+        else:
+            self._stream.conn_lost += 1
+            self._loop.call_soon(self._call_connection_lost, None)
+
+    def abort(self):
+        self._force_close(None)
+
+    def _fatal_error(self, exc, message="Fatal error on transport"):
+        if isinstance(exc, OSError):
+            if self._loop.get_debug():
+                logger.debug("%r: %s", self, message, exc_info=True)
+        else:
+            self._loop.call_exception_handler({
+                "message": message, "exception": exc, "transport": self, "protocol": self._protocol})
+        self._force_close(exc)
+
+    def _force_close(self, exc):
+        if self._stream.conn_lost:
+            return
+        self._stream.stop_writing()
+        if not self._stream.closing:
+            self._stream.closing = True
+            self._stream.stop_reading()
+        self._stream.conn_lost += 1
+        self._loop.call_soon(self._call_connection_lost, exc)
+
+    def _call_connection_lost(self, exc):
+        try:
+            if self._protocol is not None:
+                self._protocol.connection_lost(exc)
+        finally:
+            self._sock.close()
+            self._sock = None
+            self._protocol = None
+            self._loop = None
+            del self.write, self.get_write_buffer_size
+            self._stream.forget()
+            server = self._server
+            if server is not None:
+                server._detach(self) if _attach_takes_transport else server._detach()
+                self._server = None
+            if self._empty_waiter is not None and not self._empty_waiter.done():
+                self._empty_waiter.set_exception(ConnectionError("Connection is closed by peer"))
+
+    # What asyncio's own transport calls its state by.
+    @property
+    def _closing(self):
+        return self._stream.closing
+
+    @property
+    def _paused(self):
+        return self._stream.paused
+
+    @property
+    def _eof(self):
+        return self._stream.eof
+
+    @property
+    def _conn_lost(self):
+        return self._stream.conn_lost
