@@ -25,7 +25,9 @@ fi
 [ "${1:-}" = test ] || exit 0
 
 bad=0
-"$venv/bin/python" python/tests/test_package.py >build/python-tests.log 2>&1 || bad=1
+"$venv/bin/pip" --disable-pip-version-check install -q aiohttp anyio httpx uvicorn websockets >build/python-programs.log 2>&1 ||
+    tail -3 build/python-programs.log       # their tests say that they were skipped
+"$venv/bin/python" -m unittest discover -s python/tests >build/python-tests.log 2>&1 || bad=1
 ran=$(sed -n 's/^Ran \([0-9]*\) tests\{0,1\} .*/\1/p' build/python-tests.log)
 wrong=$(sed -n 's/^FAILED (\(.*\))/\1/p' build/python-tests.log | tr -c '0-9\n' '+' | sed 's/++*/+/g; s/^+//; s/+$//')
 wrong=$((${wrong:-0}))
