@@ -100,6 +100,14 @@ class Package(unittest.TestCase):
         loop.close()
 
 
+class Manual(unittest.TestCase):
+    def test_its_program_prints_what_it_says(self):
+        manual = HERE.parent.parent / "docs" / "python.md"
+        text = manual.read_text().split("```python\n")[1].split("```")[0]
+        done = python("-c", text)
+        self.assertEqual((done.returncode, done.stdout), (0, "2s 1s\n"), done.stderr)
+
+
 class Main(unittest.TestCase):
     def test_a_file(self):
         with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
