@@ -10,14 +10,14 @@
 
 /* What the module keeps for an interpreter. */
 struct state {
-    PyTypeObject *loop_type, *handle_type, *timer_handle_type, *watch_type, *stream_type;
+    PyTypeObject *loop_type, *handle_type, *timer_handle_type, *watch_type, *stream_type, *wait_type;
     PyTypeObject *flow_control;     /* asyncio's _FlowControlMixin */
     /* From evenloop/_support.py: what is rare, and better said in Python. */
     PyObject *handle_failed, *run_debug, *check_call, *extract_stack;
     PyObject *empty_tuple;
     PyObject *str_context, *str_call_soon, *str_call_at, *str_call_soon_threadsafe, *str_backend, *str_seed, *str_thread_id;
     PyObject *str_data_received, *str_get_buffer, *str_buffer_updated, *str_on_eof, *str_on_flushed, *str_maybe_pause,
-        *str_maybe_resume, *minus_one;
+        *str_maybe_resume, *str_done, *str_set_result, *str_create_future, *str_add_done_callback, *minus_one;
 };
 
 struct loop {
@@ -25,6 +25,8 @@ struct loop {
     struct state *state;
     even_loop *core;
     PyObject *watches;          /* {descriptor: Watch} */
+    struct wait *waits;         /* sock_* that wait */
+    char *scratch;              /* where they receive */
     struct stream *transports;  /* that have an operation going on */
     PyObject *raised;           /* SystemExit or KeyboardInterrupt, on its way out of the run */
     PyThreadState *waiting;     /* the loop's thread is inside a wait and has let the interpreter go */
@@ -32,7 +34,7 @@ struct loop {
 };
 
 extern PyModuleDef even__module;
-extern PyType_Spec even__loop_spec, even__watch_spec, even__stream_spec;
+extern PyType_Spec even__loop_spec, even__watch_spec, even__stream_spec, even__wait_spec;
 
 static inline struct state *state_of_module(PyObject *module)
 {
@@ -89,6 +91,13 @@ int stream_learn_slots(struct state *state);
 void transports_flush(struct loop *loop);
 /* The core's loop is gone: let go of what its operations held. */
 void transports_drop(struct loop *loop);
+
+/* ---- sock.c ---- */
+
+PyObject *loop_recv_now(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *loop_send_now(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *loop_wait(PyObject *self, PyObject *const *args, Py_ssize_t n);
+void waits_drop(struct loop *loop);
 
 /* ---- versions ---- */
 

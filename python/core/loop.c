@@ -308,6 +308,7 @@ static void close_core(struct loop *loop)
     loop->closed = true;
     even_loop_close(core);
     transports_drop(loop);
+    waits_drop(loop);
 }
 
 static PyObject *close_(PyObject *self, PyObject *unused)
@@ -343,6 +344,7 @@ static void loop_dealloc(PyObject *o)
     PyTypeObject *type = Py_TYPE(o);
     PyObject_GC_UnTrack(o);
     loop_clear(o);
+    PyMem_RawFree(as_loop(o)->scratch);
     type->tp_free(o);
     Py_DECREF(type);
 }
@@ -423,6 +425,9 @@ static PyMethodDef methods[] = {
     { "_add_writer", (PyCFunction)(void (*)(void))loop_add_writer, METH_FASTCALL, NULL },
     { "_remove_reader", loop_remove_reader, METH_O, NULL },
     { "_remove_writer", loop_remove_writer, METH_O, NULL },
+    { "_recv_now", (PyCFunction)(void (*)(void))loop_recv_now, METH_FASTCALL, NULL },
+    { "_send_now", (PyCFunction)(void (*)(void))loop_send_now, METH_FASTCALL, NULL },
+    { "_wait", (PyCFunction)(void (*)(void))loop_wait, METH_FASTCALL, NULL },
     { "_watched", loop_watched, METH_O, NULL },
     { 0 },
 };

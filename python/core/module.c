@@ -29,7 +29,9 @@ static int module_exec(PyObject *module)
         intern(&s->str_get_buffer, "get_buffer") < 0 || intern(&s->str_buffer_updated, "buffer_updated") < 0 ||
         intern(&s->str_on_eof, "_on_eof") < 0 || intern(&s->str_on_flushed, "_on_flushed") < 0 ||
         intern(&s->str_maybe_pause, "_maybe_pause_protocol") < 0 ||
-        intern(&s->str_maybe_resume, "_maybe_resume_protocol") < 0 || !(s->minus_one = PyLong_FromLong(-1)) || !(s->empty_tuple = PyTuple_New(0)))
+        intern(&s->str_maybe_resume, "_maybe_resume_protocol") < 0 || intern(&s->str_done, "done") < 0 ||
+        intern(&s->str_set_result, "set_result") < 0 || intern(&s->str_create_future, "create_future") < 0 ||
+        intern(&s->str_add_done_callback, "add_done_callback") < 0 || !(s->minus_one = PyLong_FromLong(-1)) || !(s->empty_tuple = PyTuple_New(0)))
         return -1;
     PyObject *support = PyImport_ImportModule("evenloop._support");
     if (!support)
@@ -41,7 +43,7 @@ static int module_exec(PyObject *module)
     Py_DECREF(support);
     if (rc < 0 || !(s->loop_type = add_type(module, &even__loop_spec)) ||
         !(s->watch_type = add_type(module, &even__watch_spec)) ||
-        !(s->stream_type = add_type(module, &even__stream_spec)) || stream_learn_slots(s) < 0 || handle_types_make(module, s) < 0 ||
+        !(s->stream_type = add_type(module, &even__stream_spec)) || !(s->wait_type = add_type(module, &even__wait_spec)) || stream_learn_slots(s) < 0 || handle_types_make(module, s) < 0 ||
         PyModule_AddType(module, s->handle_type) < 0 || PyModule_AddType(module, s->timer_handle_type) < 0 ||
         PyModule_AddStringConstant(module, "version", even_version()) < 0)
         return -1;
@@ -54,7 +56,8 @@ static int module_exec(PyObject *module)
     X(extract_stack) X(empty_tuple) X(str_context) X(str_call_soon) X(str_call_at) X(str_call_soon_threadsafe)         \
     X(str_backend) X(str_seed) X(str_thread_id) X(str_data_received) X(str_get_buffer)                \
     X(str_buffer_updated) X(str_on_eof) X(str_on_flushed) X(str_maybe_pause) X(str_maybe_resume) X(minus_one)         \
-    X(stream_type) X(flow_control)
+    X(stream_type) X(flow_control) X(wait_type) X(str_done) X(str_set_result) X(str_create_future)                     \
+    X(str_add_done_callback)
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {

@@ -3,7 +3,7 @@ import asyncio
 import selectors
 import signal
 import threading
-from asyncio import sslproto
+from asyncio import base_events, sslproto
 
 from . import _core
 from ._transport import SocketTransport
@@ -56,6 +56,35 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
         tls = sslproto.SSLProtocol(self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts)
         SocketTransport(self, rawsock, tls, extra=extra, server=server)
         return tls._app_transport
+
+    # ---- sockets ----
+
+    def _check_sock(self, sock):
+        base_events._check_ssl_socket(sock)
+        if self._debug and sock.gettimeout() != 0:
+            raise ValueError("the socket must be non-blocking")
+
+    async def sock_recv(self, sock, n):
+        """Receive up to n bytes; b"" is the end."""
+        self._check_sock(sock)
+        while (data := self._recv_now(sock, n)) is None:
+            self._ensure_fd_no_transport(sock)
+            await self._wait(sock, False)
+        return data
+
+    async def sock_sendall(self, sock, data):
+        """Send all of it."""
+        self._check_sock(sock)
+        sent, size = 0, len(data) if isinstance(data, (bytes, bytearray)) else memoryview(data).nbytes
+        while True:
+            n = self._send_now(sock, data, sent)
+            if n is None:
+                self._ensure_fd_no_transport(sock)
+                await self._wait(sock, True)
+                continue
+            sent += n
+            if sent >= size:
+                return
 
     def run_forever(self):
         """Run until stop() is called. Ctrl-C and other signals wake it, in the main thread."""
