@@ -32,7 +32,7 @@ ran=$(sed -n 's/^Ran \([0-9]*\) tests\{0,1\} .*/\1/p' build/python-tests.log)
 wrong=$(sed -n 's/^FAILED (\(.*\))/\1/p' build/python-tests.log | tr -c '0-9\n' '+' | sed 's/++*/+/g; s/^+//; s/+$//')
 wrong=$((${wrong:-0}))
 [ "$bad" = 0 ] || { cat build/python-tests.log; [ "$wrong" -gt 0 ] || wrong=1; }
-tally python-own $((${ran:-0} - wrong)) "$wrong" 0
+tally python-own $((${ran:-$wrong} - wrong)) "$wrong" 0
 
 for backend in uring epoll; do
     log=build/python-cpython-$backend.log

@@ -161,11 +161,17 @@ class Signals(unittest.TestCase):
         for backend in ("uring", "epoll"):
             with self.subTest(backend), subprocess.Popen(
                     [sys.executable, "-c", textwrap.dedent(text)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                    env={**os.environ, "EVENLOOP_BACKEND": backend}) as process:
+                    env={**os.environ, "EVENLOOP_BACKEND": backend},
+                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
+                self.addCleanup(process.kill)       # a shell's background jobs ignore SIGINT: not this one
                 self.assertEqual(process.stdout.readline(), "ready\n")
                 for number in signals:
                     process.send_signal(number)
-                said, errors = process.communicate(timeout=30)
+                try:
+                    said, errors = process.communicate(timeout=30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    raise
                 self.assertEqual((process.returncode, said), (status, out), errors)
 
     def test_ctrl_c_ends_a_loop_that_sleeps(self):
