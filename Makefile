@@ -38,6 +38,11 @@ bench:
 	@cmake --build build --target bench_peers
 	@python3 bench/run.py build
 
+# Python's loops, ours and others'.
+bench-python: build python
+	@build/venv/bin/pip --disable-pip-version-check install -q uvloop rloop
+	@build/venv/bin/python python/bench/run.py build
+
 install: build
 	@cmake --install build --prefix $(abspath $(PREFIX))
 
@@ -51,4 +56,4 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: build run test python test-python check bench install symbols format clean
+.PHONY: build run test bench-python python test-python check bench install symbols format clean

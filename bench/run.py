@@ -136,15 +136,17 @@ def free_port():
 
 
 class Echo:
-    """An echo server under load, stopped at the gate of the load generator: warm, all connections open."""
+    """An echo server under load, stopped at the gate of the load generator: warm, all connections open. `server` is a program,
+    or a command with its first arguments."""
 
-    def __init__(self, bench, server, connections, count, ours=False, environment=None):
+    def __init__(self, bench, server, connections, count, ours=False, environment=None, size=64):
         port = str(free_port())
         self.ours = ours
-        self.server = Program([server, "127.0.0.1", port], bench.server_core, environment, quiet=True)
+        command = [server] if isinstance(server, str) else server
+        self.server = Program([*command, "127.0.0.1", port], bench.server_core, environment, quiet=True)
         try:
             self.load = Program([bench.path("load"), "--gate", "--connections", str(connections), "--count", str(count),
-                                 "--warmup", str(max(count // 10, 2 * connections)), "127.0.0.1", port], bench.load_core)
+                                 "--size", str(size), "--warmup", str(max(count // 10, 2 * connections)), "127.0.0.1", port], bench.load_core)
         except BaseException:
             self.server.__exit__()
             raise
