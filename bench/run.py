@@ -146,7 +146,8 @@ class Echo:
         self.server = Program([*command, "127.0.0.1", port], bench.server_core, environment, quiet=True)
         try:
             self.load = Program([bench.path("load"), "--gate", "--connections", str(connections), "--count", str(count),
-                                 "--size", str(size), "--warmup", str(max(count // 10, 2 * connections)), "127.0.0.1", port], bench.load_core)
+                                 "--size", str(size), "--warmup", str(max(count // 10, 2 * connections)),
+                                 "127.0.0.1", port], bench.load_core)
         except BaseException:
             self.server.__exit__()
             raise

@@ -65,6 +65,7 @@ void handle_call(struct loop *loop, PyObject *handle);
 bool handle_is_cancelled(PyObject *handle);
 /* Those that are queued, or the timers that are set: a new list. */
 PyObject *handles_list(struct loop *loop, bool timers);
+int handles_traverse(struct loop *loop, visitproc visit, void *arg);
 /* The loop is being closed: drop what is queued, unrun. */
 void handles_drop(struct loop *loop);
 
@@ -91,6 +92,7 @@ int stream_learn_slots(struct state *state);
 void transports_flush(struct loop *loop);
 /* The core's loop is gone: let go of what its operations held. */
 void transports_drop(struct loop *loop);
+int transports_traverse(struct loop *loop, visitproc visit, void *arg);
 
 /* ---- sock.c ---- */
 
@@ -98,6 +100,7 @@ PyObject *loop_recv_now(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *loop_send_now(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *loop_wait(PyObject *self, PyObject *const *args, Py_ssize_t n);
 void waits_drop(struct loop *loop);
+int waits_traverse(struct loop *loop, visitproc visit, void *arg);
 
 /* ---- versions ---- */
 

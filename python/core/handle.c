@@ -318,6 +318,18 @@ PyObject *handles_list(struct loop *loop, bool timers)
     return list;
 }
 
+int handles_traverse(struct loop *loop, visitproc visit, void *arg)
+{
+    even_loop *core = loop->core;
+    even_handle *queues[] = { &core->batch, &core->ready };
+    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
+        for (even_handle *h = queues[i]->next; h != queues[i]; h = h->next)
+            Py_VISIT(object_of(h));
+    for (uint32_t i = 1; i <= core->timers.count; i++)
+        Py_VISIT(object_of(&core->timers.slot[i].timer->handle));
+    return 0;
+}
+
 void handles_drop(struct loop *loop)
 {
     even_loop *core = loop->core;

@@ -328,7 +328,12 @@ static int loop_traverse(PyObject *o, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(o));
     Py_VISIT(as_loop(o)->watches);
     Py_VISIT(as_loop(o)->raised);
-    return 0;
+    /* What its queues hold; not while its own thread may be changing them: then it is in use anyway. */
+    int rc = 0;
+    if (as_loop(o)->core && !as_loop(o)->waiting &&
+        ((rc = handles_traverse(as_loop(o), visit, arg)) || (rc = transports_traverse(as_loop(o), visit, arg))))
+        return rc;
+    return as_loop(o)->core && !as_loop(o)->waiting ? waits_traverse(as_loop(o), visit, arg) : 0;
 }
 
 static int loop_clear(PyObject *o)

@@ -88,6 +88,13 @@ void waits_drop(struct loop *loop)
     }
 }
 
+int waits_traverse(struct loop *loop, visitproc visit, void *arg)
+{
+    for (struct wait *w = loop->waits; w; w = w->next)
+        Py_VISIT((PyObject *)(void *)w);
+    return 0;
+}
+
 static void over(even_handle *h)
 {
     struct wait *w = even_container_of(h, struct wait, op.handle);

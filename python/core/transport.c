@@ -379,6 +379,13 @@ void transports_drop(struct loop *loop)
     }
 }
 
+int transports_traverse(struct loop *loop, visitproc visit, void *arg)
+{
+    for (struct stream *t = loop->transports; t; t = t->next)
+        Py_VISIT(object_of(t));
+    return 0;
+}
+
 static bool queue_chunk(struct stream *t, PyObject *data)
 {
     PyObject *chunk = PyBytes_CheckExact(data) ? Py_NewRef(data) : PyBytes_FromObject(data);

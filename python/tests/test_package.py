@@ -3,6 +3,7 @@ import asyncio
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -296,6 +297,29 @@ class Queue(unittest.TestCase):
         self.assertEqual(Thing.alive, 9)
         loop.close()
         self.assertEqual(Thing.alive, 0)
+
+    def test_a_loop_that_is_forgotten_is_collected(self):
+        import gc
+        import warnings
+        import weakref
+        loop = evenloop.Loop()
+        loop.call_soon(print, loop)
+        loop.call_later(3600, print, loop)
+        a, b = socket.socketpair()
+        a.setblocking(False)
+        loop.create_task(loop.sock_recv(a, 1))
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        loop.call_soon(print, loop)
+        gone = weakref.ref(loop)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            del loop
+            gc.collect()
+        self.assertIsNone(gone())
+        self.assertTrue(any("unclosed event loop" in str(w.message) for w in said), said)
+        a.close()
+        b.close()
 
     def test_a_hundred_thousand_timers_leave_nothing(self):
         import gc
