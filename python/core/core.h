@@ -13,7 +13,7 @@ struct state {
     PyTypeObject *loop_type, *handle_type, *timer_handle_type, *watch_type, *stream_type, *wait_type;
     PyTypeObject *flow_control;     /* asyncio's _FlowControlMixin */
     /* From evenloop/_support.py: what is rare, and better said in Python. */
-    PyObject *handle_failed, *run_debug, *check_call, *extract_stack;
+    PyObject *handle_failed, *callback_failed, *run_debug, *check_call, *extract_stack;
     PyObject *empty_tuple;
     PyObject *str_context, *str_call_soon, *str_call_at, *str_call_soon_threadsafe, *str_backend, *str_seed, *str_thread_id;
     PyObject *str_data_received, *str_get_buffer, *str_buffer_updated, *str_on_eof, *str_on_flushed, *str_maybe_pause,

@@ -388,7 +388,7 @@ static PyObject *get_backend(PyObject *self, void *unused)
 /* What asyncio's loop keeps in a deque and in a heap; for those who look. */
 static PyObject *get_handles(PyObject *self, void *timers)
 {
-    return as_loop(self)->core ? handles_list(as_loop(self), timers != NULL) : PyList_New(0);
+    return as_loop(self)->core && !as_loop(self)->waiting ? handles_list(as_loop(self), timers != NULL) : PyList_New(0);
 }
 
 static int set_handles(PyObject *self, PyObject *value, void *timers)

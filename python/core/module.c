@@ -36,7 +36,8 @@ static int module_exec(PyObject *module)
     PyObject *support = PyImport_ImportModule("evenloop._support");
     if (!support)
         return -1;
-    int rc = take(support, "handle_failed", &s->handle_failed) < 0 || take(support, "run_debug", &s->run_debug) < 0 ||
+    int rc = take(support, "handle_failed", &s->handle_failed) < 0 ||
+                     take(support, "callback_failed", &s->callback_failed) < 0 || take(support, "run_debug", &s->run_debug) < 0 ||
                      take(support, "check_call", &s->check_call) < 0 || take(support, "extract_stack", &s->extract_stack) < 0
                  ? -1
                  : 0;
@@ -52,7 +53,7 @@ static int module_exec(PyObject *module)
 
 /* Every object of the state, once. */
 #define STATE(X)                                                                                                       \
-    X(loop_type) X(handle_type) X(timer_handle_type) X(watch_type) X(handle_failed) X(run_debug) X(check_call)         \
+    X(loop_type) X(handle_type) X(timer_handle_type) X(watch_type) X(handle_failed) X(callback_failed) X(run_debug) X(check_call)         \
     X(extract_stack) X(empty_tuple) X(str_context) X(str_call_soon) X(str_call_at) X(str_call_soon_threadsafe)         \
     X(str_backend) X(str_seed) X(str_thread_id) X(str_data_received) X(str_get_buffer)                \
     X(str_buffer_updated) X(str_on_eof) X(str_on_flushed) X(str_maybe_pause) X(str_maybe_resume) X(minus_one)         \

@@ -118,7 +118,7 @@ static PyObject *future_done(PyObject *self, PyObject *args, PyObject *keywords)
 {
     (void)args;
     (void)keywords;
-    if (as_wait(self)->loop->core)
+    if (as_wait(self)->loop->core && !as_wait(self)->loop->waiting)
         even_op_cancel(&as_wait(self)->op);
     Py_RETURN_NONE;
 }

@@ -23,7 +23,9 @@ struct stream {
     bool buffered;                  /* the protocol is a BufferedProtocol */
     char sendfile;                  /* is in progress: nothing may be written */
     char begun, paused, closing, eof, reading_over;
-    bool kept;                      /* recv.result came while paused */
+    bool kept;                      /* recv.result came while paused, or the protocol had not taken all of it */
+    bool delivering;                /* the buffer is in use */
+    size_t kept_from;               /* what of it was taken */
     char tell_flushed;              /* somebody waits for all to be sent: the end, a shutdown, sendfile */
     /* going out */
     PyObject **chunks;              /* not yet being sent */
@@ -94,8 +96,13 @@ static void tell(struct stream *t, PyObject *name)
 {
     PyObject *transport = Py_XNewRef(t->transport);
     PyObject *result = transport ? call_method(t, name, transport, NULL) : NULL;
-    if (transport && !result && !loop_takes_exception(t->loop))
-        PyErr_WriteUnraisable(transport);
+    if (transport && !result && !loop_takes_exception(t->loop)) {
+        PyObject *raised = PyErr_GetRaisedException();
+        result = PyObject_CallFunction(t->loop->state->callback_failed, "OOO", (PyObject *)t->loop, transport, raised);
+        Py_DECREF(raised);
+        if (!result && !loop_takes_exception(t->loop))
+            PyErr_WriteUnraisable(transport);
+    }
     Py_XDECREF(result);
     Py_XDECREF(transport);
 }
@@ -124,8 +131,8 @@ static void failed(struct stream *t, int status, const char *message)
 
 static void receive(struct stream *t)
 {
-    if (!t->begun || t->paused || t->closing || t->reading_over || t->conn_lost || even_op_is_pending(&t->recv) ||
-        even_handle_is_queued(&t->recv.handle))
+    if (!t->begun || t->paused || t->closing || t->reading_over || t->conn_lost || t->delivering ||
+        even_op_is_pending(&t->recv) || even_handle_is_queued(&t->recv.handle))
         return;
     if (t->kept) {
         t->kept = false;
@@ -157,11 +164,13 @@ static void grow(struct stream *t)
     t->buffer_size = READ_LARGE;
 }
 
-/* Into the protocol's own buffers, as many as it takes. */
-static bool deliver_buffered(struct stream *t, const char *data, size_t n)
+/* Into the protocol's own buffers, as many as it takes; gives how much went: less if it paused, closed, or was exchanged. */
+static size_t deliver_buffered(struct stream *t, const char *data, size_t n)
 {
     struct state *s = t->loop->state;
-    while (n > 0 && !t->conn_lost && t->protocol) {
+    const size_t all = n;
+    PyObject *const first = t->protocol;
+    while (n > 0 && !t->conn_lost && !t->closing && !t->paused && t->protocol == first) {
         PyObject *protocol = Py_NewRef(t->protocol);
         PyObject *target = call_method(t, s->str_get_buffer, protocol, s->minus_one);
         Py_buffer view;
@@ -169,7 +178,7 @@ static bool deliver_buffered(struct stream *t, const char *data, size_t n)
             Py_XDECREF(target);
             Py_DECREF(protocol);
             protocol_failed(t, "Fatal error: protocol.get_buffer() call failed.");
-            return false;
+            return all;
         }
         size_t room = (size_t)view.len, part = n < room ? n : room;
         memcpy(view.buf, data, part);
@@ -179,7 +188,7 @@ static bool deliver_buffered(struct stream *t, const char *data, size_t n)
             Py_DECREF(protocol);
             PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
             protocol_failed(t, "Fatal error: protocol.get_buffer() call failed.");
-            return false;
+            return all;
         }
         PyObject *length = PyLong_FromSize_t(part);
         PyObject *none = length ? call_method(t, s->str_buffer_updated, protocol, length) : NULL;
@@ -187,30 +196,42 @@ static bool deliver_buffered(struct stream *t, const char *data, size_t n)
         Py_DECREF(protocol);
         if (!none) {
             protocol_failed(t, "Fatal error: protocol.buffer_updated() call failed.");
-            return false;
+            return all;
         }
         Py_DECREF(none);
         data += part;
         n -= part;
     }
-    return true;
+    return all - n;
 }
 
-static void deliver(struct stream *t, size_t n)
+static void deliver_some(struct stream *t, size_t n)
 {
-    if (!t->protocol)
-        return;
     if (t->buffered) {
-        deliver_buffered(t, t->buffer, n);
+        t->kept_from += deliver_buffered(t, t->buffer + t->kept_from, n);
         return;
     }
-    PyObject *data = PyBytes_FromStringAndSize(t->buffer, (Py_ssize_t)n), *protocol = Py_NewRef(t->protocol);
+    const char *from = t->buffer + t->kept_from;
+    t->kept_from += n;
+    PyObject *data = PyBytes_FromStringAndSize(from, (Py_ssize_t)n), *protocol = Py_NewRef(t->protocol);
     PyObject *none = data ? call_method(t, t->loop->state->str_data_received, protocol, data) : NULL;
     Py_XDECREF(data);
     Py_DECREF(protocol);
     if (!none)
         protocol_failed(t, "Fatal error: protocol.data_received() call failed.");
     Py_XDECREF(none);
+}
+
+/* What came, to whoever is the protocol; the rest is kept if that does not want it now. */
+static void deliver(struct stream *t, size_t n)
+{
+    t->delivering = true;       /* nothing may be received over it, whatever the protocol calls */
+    while (t->kept_from < n && t->protocol && !t->conn_lost && !t->closing && !t->paused)
+        deliver_some(t, n - t->kept_from);
+    t->delivering = false;
+    t->kept = t->kept_from < n && t->protocol && !t->conn_lost && !t->closing;
+    if (!t->kept)
+        t->kept_from = 0;
 }
 
 static void received(even_handle *h)
@@ -227,7 +248,7 @@ static void received(even_handle *h)
         t->kept = true;
     } else if (result > 0) {
         deliver(t, (size_t)result);
-        if ((size_t)result == t->buffer_size && t->buffer_size < READ_LARGE)
+        if ((size_t)result == t->buffer_size && t->buffer_size < READ_LARGE && !t->kept)
             grow(t);
         receive(t);
     } else if (result == 0) {
@@ -251,6 +272,24 @@ static void drop_output(struct stream *t)
     t->size = 0;
 }
 
+/* One of asyncio's marks: a whole number, nearly always. */
+static double mark(struct stream *t, Py_ssize_t where)
+{
+    double value = PyFloat_AsDouble(SLOT(t->transport, where));
+    if (value == -1.0 && PyErr_Occurred())
+        PyErr_Clear();
+    return value;
+}
+
+/* Some of it went: the protocol may go on, and whoever waits for the end of it hears. */
+static void tell_sent(struct stream *t)
+{
+    if (t->transport && SLOT(t->transport, at.paused) == Py_True && (double)t->size <= mark(t, at.low))
+        tell(t, t->loop->state->str_maybe_resume);
+    if (t->tell_flushed && t->size == 0 && !t->conn_lost)
+        tell(t, t->loop->state->str_on_flushed);
+}
+
 static void sent(even_handle *h)
 {
     struct stream *t = even_container_of(h, struct stream, send.handle);
@@ -267,11 +306,7 @@ static void sent(even_handle *h)
         if (t->sent == (size_t)PyBytes_GET_SIZE(t->sending))
             Py_CLEAR(t->sending);
         send_next(t);
-        if (t->transport && SLOT(t->transport, at.paused) == Py_True &&
-            t->size <= (size_t)PyLong_AsSize_t(SLOT(t->transport, at.low)))
-            tell(t, t->loop->state->str_maybe_resume);
-        if (t->tell_flushed && !t->sending && t->count == 0 && !t->conn_lost)
-            tell(t, t->loop->state->str_on_flushed);
+        tell_sent(t);
     } else if (result == -ECANCELED || result == -EAGAIN || result == -EINTR) {
         send_next(t);
     } else {
@@ -346,25 +381,21 @@ static void send_next(struct stream *t)
 static void flush(even_handle *h)
 {
     struct stream *t = even_container_of(h, struct stream, flush);
+    if (t->loop->raised) {
+        even_call_soon(t->loop->core, h);
+        return;
+    }
     send_next(t);
+    if (!is_sending(t))
+        tell_sent(t);           /* it went during the turn */
     let_go(t);
 }
 
 void transports_flush(struct loop *loop)
 {
-    bool any = false;
-    for (struct stream *t = loop->transports, *next; t; t = next) {
-        next = t->next;
-        if (even_handle_is_queued(&t->flush)) {
-            hold(t);
-            even_handle_cancel(&t->flush);
-            flush(&t->flush);
-            let_go(t);
-        }
-        any |= t->sending != NULL;
-    }
-    if (any)
-        (void)even_loop_timeout(loop->core);    /* hands over what was started */
+    for (struct stream *t = loop->transports; t; t = t->next)
+        if (even_handle_is_queued(&t->flush))
+            send_now(t);        /* its handle stays queued: it tells what there is to tell, in the next run */
 }
 
 void transports_drop(struct loop *loop)
@@ -430,16 +461,20 @@ static PyObject *stream_write(PyObject *self, PyObject *data)
         Py_RETURN_NONE;
     if (t->conn_lost || !t->transport)
         return t->transport ? PyObject_CallMethod(t->transport, "_write_after_loss", NULL) : Py_NewRef(Py_None);
+    if (!t->loop->core) {
+        loop_check_open(t->loop);
+        return NULL;
+    }
     if (!queue_chunk(t, data))
         return NULL;
     if (!is_sending(t) && !even_handle_is_queued(&t->flush)) {
         hold(t);
         even_call_soon(t->loop->core, &t->flush);
     }
-    const size_t high = PyLong_AsSize_t(SLOT(t->transport, at.high));
-    if (t->size > high)
+    const double high = mark(t, at.high);
+    if ((double)t->size > high)
         send_now(t);        /* the protocol is to pause because the peer is slow, not because the turn goes on */
-    if (t->size > high)
+    if ((double)t->size > high)
         return PyObject_CallMethodNoArgs(t->transport, t->loop->state->str_maybe_pause);
     Py_RETURN_NONE;
 }
@@ -496,9 +531,21 @@ static PyObject *set_protocol(PyObject *self, PyObject *const *args, Py_ssize_t 
     Py_RETURN_NONE;
 }
 
+/* The loop's thread is inside a wait, and another one calls, a finalizer maybe: the loop does it. */
+static PyObject *not_now(PyObject *self, const char *name)
+{
+    PyObject *method = PyObject_GetAttrString(self, name);
+    PyObject *handle = method ? PyObject_CallMethod((PyObject *)as_stream(self)->loop, "call_soon_threadsafe", "O", method) : NULL;
+    Py_XDECREF(method);
+    Py_XDECREF(handle);
+    return handle ? Py_NewRef(Py_None) : NULL;
+}
+
 static PyObject *begin_reading(PyObject *self, PyObject *unused)
 {
     (void)unused;
+    if (as_stream(self)->loop->waiting)
+        return not_now(self, "begin_reading");
     as_stream(self)->begun = true;
     if (as_stream(self)->loop->core)
         receive(as_stream(self));
@@ -510,6 +557,8 @@ static PyObject *stop_reading(PyObject *self, PyObject *unused)
 {
     (void)unused;
     struct stream *t = as_stream(self);
+    if (t->loop->waiting)
+        return not_now(self, "stop_reading");
     if (t->loop->core)
         even_op_cancel(&t->recv);
     Py_RETURN_NONE;
@@ -520,7 +569,7 @@ static PyObject *flush_now(PyObject *self, PyObject *unused)
 {
     (void)unused;
     struct stream *t = as_stream(self);
-    if (t->loop->core && !t->conn_lost)
+    if (t->loop->core && !t->conn_lost && !t->loop->waiting)
         send_now(t);
     return PyLong_FromSize_t(t->size);
 }
@@ -530,6 +579,8 @@ static PyObject *stop_writing(PyObject *self, PyObject *unused)
 {
     (void)unused;
     struct stream *t = as_stream(self);
+    if (t->loop->waiting)
+        return not_now(self, "stop_writing");
     drop_output(t);
     if (!t->loop->core)
         Py_RETURN_NONE;

@@ -1,4 +1,5 @@
 """python -m evenloop FILE.py [ARGUMENTS], or -m MODULE [ARGUMENTS]: run a program of asyncio's on evenloop."""
+import os
 import runpy
 import sys
 
@@ -27,6 +28,7 @@ def main():
         print(f"evenloop: unknown option {arguments[0]}", USAGE, sep="\n", file=sys.stderr)
         return 2
     sys.argv = arguments
+    sys.path[0] = os.path.dirname(os.path.abspath(arguments[0]))
     runpy.run_path(arguments[0], run_name="__main__")
     return 0
 

@@ -97,10 +97,9 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
         try:
             return super().run_forever()
         finally:
-            if self._csock is None or before != self._csock.fileno() or self._signal_handlers:
-                signal.set_wakeup_fd(before)
-            else:
-                signal.set_wakeup_fd(-1)
+            # With handlers of ours, what comes between two runs is for the next one.
+            if self._csock is None or not self._signal_handlers:
+                signal.set_wakeup_fd(-1 if self._csock is not None and before == self._csock.fileno() else before)
 
     def remove_signal_handler(self, sig):
         removed = super().remove_signal_handler(sig)

@@ -17,6 +17,12 @@ def handle_failed(loop, handle, exc):
     loop.call_exception_handler(context)
 
 
+def callback_failed(loop, transport, exc):
+    """A transport's callback raised, connection_lost() for one."""
+    loop.call_exception_handler({"message": f"Exception in callback of {transport!r}", "exception": exc,
+                                 "transport": transport, "protocol": transport.get_protocol()})
+
+
 def run_debug(loop, handle):
     """Debug mode: call it, and tell if it took long."""
     try:

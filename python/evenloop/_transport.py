@@ -205,6 +205,8 @@ class SocketTransport(transports._FlowControlMixin, asyncio.Transport):
     def _force_close(self, exc):
         if self._stream.conn_lost:
             return
+        if self._stream.buffer_size():
+            self._stream.flush_now()        # asyncio would have sent it when it was written
         self._stream.stop_writing()
         if not self._stream.closing:
             self._stream.closing = True

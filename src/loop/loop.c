@@ -118,6 +118,7 @@ int even_loop_run_forever(even_loop *loop)
     do
         rc = even__loop_pass(loop, true);
     while (rc == 0 && !loop->stopping);
+    loop->backend->submit(loop);    /* what the last pass started: bytes to send, for one */
     even__loop_leave(loop);
     return rc;
 }

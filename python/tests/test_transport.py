@@ -1,0 +1,201 @@
+"""The socket transport where it could differ from asyncio's."""
+import asyncio
+import os
+import signal
+import socket
+import threading
+import unittest
+
+import evenloop
+
+
+class Recorder(asyncio.Protocol):
+    def __init__(self):
+        self.data, self.events = bytearray(), []
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.data += data
+
+    def pause_writing(self):
+        self.events.append("pause")
+
+    def resume_writing(self):
+        self.events.append("resume")
+
+    def connection_lost(self, exc):
+        self.lost.set_result(exc)
+
+
+class Transport(unittest.TestCase):
+    def on_both(self, function):
+        for backend in ("uring", "epoll"):
+            with self.subTest(backend):
+                with asyncio.Runner(loop_factory=lambda: evenloop.Loop(backend=backend)) as runner:
+                    runner.run(asyncio.wait_for(function(), 20))
+
+    async def connected(self, factory=Recorder):
+        ours, theirs = socket.socketpair()
+        transport, protocol = await asyncio.get_running_loop().create_connection(factory, sock=ours)
+        theirs.setblocking(False)
+        self.addCleanup(theirs.close)
+        return transport, protocol, theirs
+
+    def test_paused_and_resumed_while_a_large_read_is_delivered(self):
+        class Restless(Recorder):
+            def data_received(self, data):
+                self.transport.pause_reading()
+                self.transport.resume_reading()
+                super().data_received(data)
+
+        async def program():
+            transport, protocol, peer = await self.connected(Restless)
+            data = os.urandom(4 << 20)
+            await asyncio.get_running_loop().sock_sendall(peer, data)
+            while len(protocol.data) < len(data):
+                await asyncio.sleep(0.001)
+            self.assertEqual(bytes(protocol.data), data)
+            transport.close()
+            await protocol.lost
+        self.on_both(program)
+
+    def test_a_buffered_protocol_that_pauses_gets_the_rest_later(self):
+        class Small(asyncio.BufferedProtocol):
+            def __init__(self):
+                self.buffer, self.got = bytearray(4), []
+
+            def connection_made(self, transport):
+                self.transport = transport
+
+            def get_buffer(self, hint):
+                return self.buffer
+
+            def buffer_updated(self, n):
+                self.got.append(bytes(self.buffer[:n]))
+                self.transport.pause_reading()
+
+        async def program():
+            transport, protocol, peer = await self.connected(Small)
+            peer.send(b"one two three")
+            for want in (1, 2, 3, 4):
+                while len(protocol.got) < want:
+                    await asyncio.sleep(0.001)
+                await asyncio.sleep(0.005)
+                self.assertEqual(len(protocol.got), want)
+                if want == 2:           # what is left is another protocol's
+                    plain = Recorder()
+                    transport.set_protocol(plain)
+                    transport.resume_reading()
+                    while len(plain.data) < 5:
+                        await asyncio.sleep(0.001)
+                    self.assertEqual(bytes(plain.data), b"three")
+                    break
+                transport.resume_reading()
+            transport.abort()
+            await plain.lost
+        self.on_both(program)
+
+    def test_what_goes_out_during_the_turn_resumes_the_protocol(self):
+        async def program():
+            transport, protocol, peer = await self.connected()
+            transport.set_write_buffer_limits(high=1000.0)
+            size = 0
+            while protocol.events != ["pause"]:
+                transport.write(b"x" * 10000)
+                size += 10000
+            got = 0
+            while got < size - transport.get_write_buffer_size():
+                got += len(peer.recv(1 << 20))
+            transport.write(b"y" * 10000)       # the same turn: all of it finds room now
+            while protocol.events != ["pause", "resume"]:
+                await asyncio.sleep(0.001)
+            transport.close()
+            await protocol.lost
+        self.on_both(program)
+
+    def test_what_was_written_goes_out_before_an_abort(self):
+        async def program():
+            transport, protocol, peer = await self.connected()
+            transport.write(b"bye")
+            transport.abort()
+            await protocol.lost
+            self.assertEqual(peer.recv(10), b"bye")
+        self.on_both(program)
+
+    def test_a_connection_lost_that_fails(self):
+        class Bad(Recorder):
+            def connection_lost(self, exc):
+                super().connection_lost(exc)
+                raise LookupError("bad")
+
+        async def program():
+            told = []
+            asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["exception"]))
+            transport, protocol, peer = await self.connected(Bad)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            transport.write(b"x" * 4_000_000)
+            transport.close()
+            while peer.fileno() >= 0 and not protocol.lost.done():
+                try:
+                    peer.recv(1 << 20)
+                except BlockingIOError:
+                    await asyncio.sleep(0.001)
+            self.assertIsInstance(told[0], LookupError)
+        self.on_both(program)
+
+    def test_a_write_after_the_loop_was_closed(self):
+        for backend in ("uring", "epoll"):
+            loop = evenloop.Loop(backend=backend)
+            ours, theirs = socket.socketpair()
+
+            async def begin():
+                return await loop.create_connection(Recorder, sock=ours)
+
+            transport, _ = loop.run_until_complete(begin())
+            loop.close()
+            with self.assertRaisesRegex(RuntimeError, "closed"):
+                transport.write(b"x")
+            theirs.close()
+            ours.close()
+
+    def test_a_write_before_the_run_ends_goes_out_and_another_thread_may_go_on(self):
+        for backend in ("uring", "epoll"):
+            with self.subTest(backend):
+                loop = evenloop.Loop(backend=backend)
+                ours, theirs = socket.socketpair()
+                theirs.settimeout(10)
+
+                async def begin():
+                    transport, protocol = await loop.create_connection(Recorder, sock=ours)
+                    transport.write(b"last words")
+                    return transport, protocol
+
+                transport, protocol = loop.run_until_complete(begin())
+                self.assertEqual(theirs.recv(100), b"last words")
+                transport.close()
+                thread = threading.Thread(target=loop.run_until_complete, args=(protocol.lost,))
+                thread.start()
+                thread.join()
+                self.assertTrue(protocol.lost.done())
+                loop.close()
+                theirs.close()
+
+    def test_a_signal_between_two_runs_is_for_the_next_one(self):
+        loop, got = evenloop.Loop(), []
+
+        async def begin():
+            loop.add_signal_handler(signal.SIGUSR1, got.append, 1)
+
+        loop.run_until_complete(begin())
+        os.kill(os.getpid(), signal.SIGUSR1)
+        loop.run_until_complete(asyncio.sleep(0.01))
+        self.assertEqual(got, [1])
+        loop.close()
+        self.assertEqual(signal.set_wakeup_fd(-1), -1)
+
+
+if __name__ == "__main__":
+    unittest.main()
