@@ -77,7 +77,8 @@ EVEN_API int64_t even_time_ns(even_loop *loop);
  * (loop.run_forever) */
 EVEN_API int even_loop_run_forever(even_loop *loop);
 
-/* Finish the pass in progress, then return from the run; before a run: that run makes one pass. (loop.stop) */
+/* Finish the pass in progress, then return from the run; what the pass started is handed to the kernel. Before a run: that run
+ * makes one pass. (loop.stop) */
 EVEN_API void even_loop_stop(even_loop *loop);
 
 EVEN_API bool even_loop_is_running(const even_loop *loop);

@@ -76,7 +76,7 @@ static void let_go(struct stream *t)
 
 /* ---- calling the protocol ---- */
 
-/* A call in the transport's context; false if it raised and the run is being left, or the transport was told. */
+/* A call in the transport's context; NULL with an exception. */
 static PyObject *call_method(struct stream *t, PyObject *name, PyObject *a, PyObject *b)
 {
     PyObject *args[] = { a, b };

@@ -23,6 +23,7 @@
 #ifndef even__returns_after_switch
 #define even__returns_after_switch __attribute__((noinline))
 #endif
+
 #define even__container_of(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 
 /* Built with a sanitizer? gcc says it with a macro, clang by __has_feature. */

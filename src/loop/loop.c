@@ -105,6 +105,7 @@ int even__loop_enter(even_loop *loop)
 
 void even__loop_leave(even_loop *loop)
 {
+    loop->backend->submit(loop);    /* what the last pass started: bytes to send, for one */
     loop->backend->detach(loop);
     loop->running = loop->stopping = false;
     even__loop_running = NULL;
@@ -118,7 +119,6 @@ int even_loop_run_forever(even_loop *loop)
     do
         rc = even__loop_pass(loop, true);
     while (rc == 0 && !loop->stopping);
-    loop->backend->submit(loop);    /* what the last pass started: bytes to send, for one */
     even__loop_leave(loop);
     return rc;
 }
