@@ -22,7 +22,8 @@ def files(*patterns):
     return sorted(p for pattern in patterns for p in ROOT.glob(pattern) if "build" not in p.relative_to(ROOT).parts)
 
 
-SOURCES = files("include/**/*.h", "src/**/*.[ch]", "cli/*.[ch]", "tests/**/*.[ch]", "bench/**/*.[ch]", "examples/**/*.c")
+SOURCES = files("include/**/*.h", "src/**/*.[ch]", "cli/*.[ch]", "python/core/*.[ch]", "tests/**/*.[ch]", "bench/**/*.[ch]",
+                "examples/**/*.c")
 
 # ---- who includes whom -------------------------------------------------------------------------------------------------
 
@@ -69,6 +70,13 @@ def check_layers():
                 complain(path, number, f"src/{room} may not know src/{name}")
             elif name != room and (room, name) in ONLY and other.name not in ONLY[room, name]:
                 complain(path, number, f"src/{room} may see {', '.join(sorted(ONLY[room, name]))} of src/{name}, no {other.name}")
+    # The Python face stands on the public callback level; what it looks at inside is the loop's queues, for the collector.
+    for path in files("python/core/*.[ch]"):
+        for number, text in enumerate(path.read_text().splitlines(), 1):
+            match = re.match(r'\s*#\s*include\s+["<]([^">]+)', text)
+            if match and ("/" in match[1] and match[1].split("/")[0] not in ("sys", "netinet")
+                          and match[1] not in ("evenloop/loop.h", "loop/loop.h")):
+                complain(path, number, f"python/core may not know {match[1]}")
 
 
 # ---- functions that we do without --------------------------------------------------------------------------------------
@@ -113,6 +121,7 @@ def check_banned():
 
 def check_size():
     for path in SOURCES + files("scripts/*", "cmake/*", "tests/**/*.py", "tests/**/*.sh", "src/**/*.S", "bench/**/*.py",
+                                "python/**/*.py", "python/**/*.pyi",
                                 "Makefile", "CMakeLists.txt"):
         if not path.is_file():
             continue
@@ -186,7 +195,7 @@ def check_format(write):
     if not shutil.which("clang-format"):
         print("clang-format is not installed: the format is not checked")
         return
-    for path in files("src/**/*.[ch]", "cli/*.[ch]"):
+    for path in files("src/**/*.[ch]", "cli/*.[ch]", "python/core/*.[ch]"):
         if str(path.relative_to(ROOT)) in UNFORMATTED:
             continue
         text = path.read_text()

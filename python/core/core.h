@@ -8,16 +8,28 @@
 #include <evenloop/loop.h>
 #include <stdbool.h>
 
+/* Names that are looked up often, and functions of evenloop/_support.py: what is rare, and better said in Python. Each is
+ * declared once, here; module.c makes them. */
+#define STRINGS(X)                                                                                                     \
+    X(add_done_callback, "add_done_callback") X(backend, "backend") X(buffer_updated, "buffer_updated")                \
+    X(call_at, "call_at") X(call_soon, "call_soon") X(call_soon_threadsafe, "call_soon_threadsafe")                    \
+    X(context, "context") X(create_future, "create_future") X(data_received, "data_received") X(done, "done")          \
+    X(get_buffer, "get_buffer") X(maybe_pause, "_maybe_pause_protocol") X(maybe_resume, "_maybe_resume_protocol")      \
+    X(on_eof, "_on_eof") X(on_flushed, "_on_flushed") X(seed, "seed") X(set_result, "set_result")                      \
+    X(thread_id, "_thread_id")
+#define SUPPORT(X) X(callback_failed) X(check_call) X(extract_stack) X(handle_failed) X(run_debug)
+
 /* What the module keeps for an interpreter. */
 struct state {
     PyTypeObject *loop_type, *handle_type, *timer_handle_type, *watch_type, *stream_type, *wait_type;
     PyTypeObject *flow_control;     /* asyncio's _FlowControlMixin */
-    /* From evenloop/_support.py: what is rare, and better said in Python. */
-    PyObject *handle_failed, *callback_failed, *run_debug, *check_call, *extract_stack;
-    PyObject *empty_tuple;
-    PyObject *str_context, *str_call_soon, *str_call_at, *str_call_soon_threadsafe, *str_backend, *str_seed, *str_thread_id;
-    PyObject *str_data_received, *str_get_buffer, *str_buffer_updated, *str_on_eof, *str_on_flushed, *str_maybe_pause,
-        *str_maybe_resume, *str_done, *str_set_result, *str_create_future, *str_add_done_callback, *minus_one;
+    PyObject *empty_tuple, *minus_one;
+#define STRING(name, text) PyObject *str_##name;
+    STRINGS(STRING)
+#undef STRING
+#define FUNCTION(name) PyObject *name;
+    SUPPORT(FUNCTION)
+#undef FUNCTION
 };
 
 struct loop {

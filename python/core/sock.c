@@ -44,7 +44,8 @@ PyObject *loop_send_now(PyObject *self, PyObject *const *args, Py_ssize_t n)
     Py_ssize_t from = fd < 0 ? -1 : PyLong_AsSsize_t(args[2]);
     if (from < 0 || PyObject_GetBuffer(args[1], &view, PyBUF_SIMPLE) < 0)
         return NULL;
-    ssize_t sent = from <= view.len ? send(fd, (char *)view.buf + from, (size_t)(view.len - from), MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+    size_t left = from < view.len ? (size_t)(view.len - from) : 0;
+    ssize_t sent = send(fd, (char *)view.buf + from, left, MSG_NOSIGNAL | MSG_DONTWAIT);
     int error = errno;
     PyBuffer_Release(&view);
     if (sent >= 0)

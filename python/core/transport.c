@@ -534,8 +534,8 @@ static PyObject *set_protocol(PyObject *self, PyObject *const *args, Py_ssize_t 
 /* The loop's thread is inside a wait, and another one calls, a finalizer maybe: the loop does it. */
 static PyObject *not_now(PyObject *self, const char *name)
 {
-    PyObject *method = PyObject_GetAttrString(self, name);
-    PyObject *handle = method ? PyObject_CallMethod((PyObject *)as_stream(self)->loop, "call_soon_threadsafe", "O", method) : NULL;
+    PyObject *loop = (PyObject *)as_stream(self)->loop, *method = PyObject_GetAttrString(self, name);
+    PyObject *handle = method ? PyObject_CallMethod(loop, "call_soon_threadsafe", "O", method) : NULL;
     Py_XDECREF(method);
     Py_XDECREF(handle);
     return handle ? Py_NewRef(Py_None) : NULL;

@@ -10,6 +10,7 @@ struct direction {
 struct watch {
     PyObject_HEAD
     struct loop *loop;          /* borrowed: the loop owns its watches */
+    PyObject *file;             /* as it was given: what it was closed under is found by it */
     struct direction in, out;
 };
 
@@ -23,6 +24,11 @@ static void ready(struct watch *self, struct direction *d)
     struct loop *loop = self->loop;
     if (!d->handle || loop->raised)     /* level-triggered: it comes again */
         return;
+    if (handle_is_cancelled(d->handle)) {
+        even_watch_stop(&d->watch);     /* by itself, not through the loop: nobody will ever read */
+        Py_CLEAR(d->handle);
+        return;
+    }
     PyObject *handle = Py_NewRef(d->handle);
     handle_call(loop, handle);
     Py_DECREF(handle);
@@ -70,6 +76,26 @@ static struct watch *watch_find(struct loop *loop, PyObject *number)
     return as_watch(PyDict_GetItemWithError(loop->watches, number));
 }
 
+/* The watch of a descriptor or a file, and *number, which is the caller's then; of a file that was closed meanwhile, too.
+ * NULL: there is none, with an exception if it is no file at all. */
+static struct watch *watch_of(struct loop *loop, PyObject *file, PyObject **number)
+{
+    PyObject *key, *value;
+    int fd = descriptor(file);
+    *number = NULL;
+    if (fd >= 0) {
+        *number = PyLong_FromLong(fd);
+        return *number ? watch_find(loop, *number) : NULL;
+    }
+    for (Py_ssize_t at = 0; PyDict_Next(loop->watches, &at, &key, &value);)
+        if (as_watch(value)->file == file) {
+            PyErr_Clear();
+            *number = Py_NewRef(key);
+            return as_watch(value);
+        }
+    return NULL;
+}
+
 static PyObject *add(PyObject *self, PyObject *const *args, Py_ssize_t n, bool out)
 {
     struct loop *loop = as_loop(self);
@@ -90,6 +116,7 @@ static PyObject *add(PyObject *self, PyObject *const *args, Py_ssize_t n, bool o
         if (!w)
             goto failed;
         w->loop = loop;
+        w->file = Py_NewRef(args[0]);
         int rc = PyDict_SetItem(loop->watches, number, (PyObject *)w);
         Py_DECREF(w);
         if (rc < 0)
@@ -127,9 +154,8 @@ static PyObject *remove_direction(PyObject *self, PyObject *o, bool out)
     struct loop *loop = as_loop(self);
     if (loop->closed)
         Py_RETURN_FALSE;
-    int fd = descriptor(o);
-    PyObject *number = fd >= 0 ? PyLong_FromLong(fd) : NULL;
-    struct watch *w = number ? watch_find(loop, number) : NULL;
+    PyObject *number;
+    struct watch *w = watch_of(loop, o, &number);
     struct direction *d = !w ? NULL : out ? &w->out : &w->in;
     PyObject *handle = d ? d->handle : NULL;
     if (!handle || !may_touch(loop)) {
@@ -172,9 +198,8 @@ PyObject *loop_remove_writer(PyObject *self, PyObject *fd)
 /* (reader's handle or None, writer's handle or None), or None. */
 PyObject *loop_watched(PyObject *self, PyObject *o)
 {
-    int fd = descriptor(o);
-    PyObject *number = fd >= 0 ? PyLong_FromLong(fd) : NULL;
-    struct watch *w = number ? watch_find(as_loop(self), number) : NULL;
+    PyObject *number;
+    struct watch *w = watch_of(as_loop(self), o, &number);
     Py_XDECREF(number);
     if (!w)
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
@@ -186,6 +211,7 @@ PyObject *loop_watched(PyObject *self, PyObject *o)
 static int watch_traverse(PyObject *o, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(o));
+    Py_VISIT(as_watch(o)->file);
     Py_VISIT(as_watch(o)->in.handle);
     Py_VISIT(as_watch(o)->out.handle);
     return 0;
@@ -200,6 +226,7 @@ static int watch_clear(PyObject *o)
                 even_watch_stop(&directions[i]->watch);
             Py_CLEAR(directions[i]->handle);
         }
+    Py_CLEAR(as_watch(o)->file);
     return 0;
 }
 

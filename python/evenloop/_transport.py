@@ -18,7 +18,7 @@ _attach_takes_transport = len(inspect.signature(asyncio.base_events.Server._atta
 class SocketTransport(transports._FlowControlMixin, asyncio.Transport):
     _start_tls_compatible = True
     _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
-    _sock = None            # for __del__, if __init__ fails
+    _sock = _server = None      # for __del__, if __init__ fails
 
     def __init__(self, loop, sock, protocol, waiter=None, extra=None, server=None):
         super().__init__(extra, loop)
@@ -69,6 +69,8 @@ class SocketTransport(transports._FlowControlMixin, asyncio.Transport):
         if self._sock is not None:
             _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
             self._sock.close()
+            if self._server is not None and _attach_takes_transport:
+                self._server._detach(self)
 
     # ---- the protocol ----
 

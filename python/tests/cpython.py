@@ -220,6 +220,8 @@ def main():
             print(f"FAIL {name}", flush=True)
             if options.v:
                 print("    " + text.strip().replace("\n", "\n    "), flush=True)
+        elif verdict == "PASS" and reason:
+            print(f"{name} passes: not_applicable.toml need not name it")
         counts[verdict] += 1
     version = ".".join(map(str, sys.version_info[:3]))
     print(f"CPython {version}, {options.backend or 'default'}: {counts['PASS']} passed, {counts['FAIL']} failed, "

@@ -95,9 +95,9 @@ class Package(unittest.TestCase):
         handle, timer = loop.call_soon(print), loop.call_later(1, print)
         self.assertIsInstance(handle, asyncio.Handle)
         self.assertIsInstance(timer, asyncio.TimerHandle)
-        for name in dir(asyncio.AbstractEventLoop):
-            self.assertIsNot(getattr(type(loop), name), getattr(asyncio.AbstractEventLoop, name)) \
-                if not name.startswith("__") and callable(getattr(asyncio.AbstractEventLoop, name)) else None
+        for name, method in vars(asyncio.AbstractEventLoop).items():
+            if callable(method) and not name.startswith("__"):
+                self.assertIsNot(getattr(type(loop), name), method, f"{name}() is left to raise NotImplementedError")
         loop.close()
 
 
@@ -297,6 +297,36 @@ class Queue(unittest.TestCase):
         self.assertEqual(Thing.alive, 9)
         loop.close()
         self.assertEqual(Thing.alive, 0)
+
+    def pair(self):
+        a, b = socket.socketpair()
+        a.setblocking(False)
+        self.addCleanup(a.close)
+        self.addCleanup(b.close)
+        return a, b
+
+    def test_a_reader_of_a_file_that_was_closed_can_be_removed(self):
+        a, b = self.pair()
+        self.loop.add_reader(a, print)
+        self.loop.add_writer(b, print)
+        a.close()
+        self.assertTrue(self.loop.remove_reader(a))
+        with self.assertRaises(ValueError):         # as in asyncio: it is not known any more
+            self.loop.remove_reader(a)
+        self.assertTrue(self.loop.remove_writer(b))
+        self.assertFalse(self.loop.remove_writer(b))
+
+    def test_a_reader_whose_handle_was_cancelled_does_not_spin(self):
+        a, b = self.pair()
+        self.loop._add_reader(a.fileno(), self.fail).cancel()
+        b.send(b"x")
+        self.loop.call_later(0.02, self.loop.stop)
+        self.loop.run_forever()
+        self.assertIsNone(self.loop._watched(a.fileno())[0])
+        said = []
+        self.loop.add_reader(a, lambda: (said.append(a.recv(1)), self.loop.stop()))
+        self.loop.run_forever()
+        self.assertEqual(said, [b"x"])
 
     def test_a_loop_that_is_forgotten_is_collected(self):
         import gc
