@@ -1,10 +1,8 @@
 /* The limit on io_uring, multishot: an echo server written by hand. Each connection has one multishot recv that takes its
  * buffers from a ring shared by all, and sends straight out of them; a buffer goes back when its send is over. */
-#include "uring.h"
-#include <stdint.h>
-#include <sys/mman.h>
+#include "buffers.h"
 
-enum { BUFFERS = 4096, BUFFER = 4096, GROUP = 1, NONE = 0xffff };
+enum { NONE = 0xffff };
 
 struct connection {
     int fd;
@@ -14,43 +12,15 @@ struct connection {
 };
 
 static int listener;
-static struct io_uring_buf_ring *buffers;
-static char *memory;
 static uint32_t length[BUFFERS];
 static uint16_t next[BUFFERS];
 
 /* Completions are told apart by the pointer's last bit. */
 enum { RECV = 0, SEND = 1 };
 
-static void give_back(unsigned id)
-{
-    io_uring_buf_ring_add(buffers, memory + (size_t)id * BUFFER, BUFFER, (unsigned short)id,
-                          io_uring_buf_ring_mask(BUFFERS), 0);
-    io_uring_buf_ring_advance(buffers, 1);
-}
-
-static void make_buffers(void)
-{
-    buffers = mmap(NULL, BUFFERS * sizeof(struct io_uring_buf), PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-    memory = malloc((size_t)BUFFERS * BUFFER);
-    if (buffers == MAP_FAILED || !memory)
-        limit_fail("buffers", errno);
-    struct io_uring_buf_reg reg = { .ring_addr = (uintptr_t)buffers, .ring_entries = BUFFERS, .bgid = GROUP };
-    int rc = io_uring_register_buf_ring(&ring, &reg, 0);
-    if (rc < 0)
-        limit_fail("io_uring_register_buf_ring", -rc);
-    io_uring_buf_ring_init(buffers);
-    for (unsigned i = 0; i < BUFFERS; i++)
-        give_back(i);
-}
-
 static void receive(struct connection *c)
 {
-    struct io_uring_sqe *sqe = limit_sqe();
-    io_uring_prep_recv_multishot(sqe, c->fd, NULL, 0, 0);
-    sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = GROUP;
-    io_uring_sqe_set_data64(sqe, (uintptr_t)c | RECV);
+    limit_receive(c->fd, (uintptr_t)c | RECV);
     c->references++;
 }
 
@@ -58,7 +28,7 @@ static void transmit(struct connection *c)
 {
     struct io_uring_sqe *sqe = limit_sqe();
     unsigned id = c->first;
-    io_uring_prep_send(sqe, c->fd, memory + (size_t)id * BUFFER + c->from, length[id] - c->from, MSG_NOSIGNAL | MSG_WAITALL);
+    io_uring_prep_send(sqe, c->fd, limit_buffer(id) + c->from, length[id] - c->from, MSG_NOSIGNAL | MSG_WAITALL);
     io_uring_sqe_set_data64(sqe, (uintptr_t)c | SEND);
     c->references++;
 }
@@ -108,7 +78,7 @@ static void sent(struct connection *c, struct io_uring_cqe *cqe)
     }
     if (cqe->res < 0)
         shutdown(c->fd, SHUT_RDWR);
-    give_back(id);
+    limit_give_back(id);
     c->first = next[id];
     c->from = 0;
     if (c->first != NONE)
@@ -136,7 +106,7 @@ int main(int argc, char **argv)
 {
     listener = limit_listen(argc, argv, 0);
     limit_ring();
-    make_buffers();
+    limit_buffers();
     limit_accept(listener);
     limit_loop(completed);
 }
