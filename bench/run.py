@@ -40,12 +40,13 @@ class Missing(Exception):
 class Program:
     """A program pinned to a core; talks through the gate, if it has one."""
 
-    def __init__(self, command, core, environment=None, quiet=False):
+    def __init__(self, command, core, environment=None):
         if not os.access(command[0], os.X_OK):
             raise Missing(os.path.basename(command[0]))
         self.name = os.path.basename(command[0])
+        self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if quiet else None,
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
             env={**os.environ, **(environment or {})}, preexec_fn=lambda: self.prepare(core))
         self.buffer = b""
 
@@ -57,7 +58,8 @@ class Program:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind=None, value=None, _=None):
+        """Ends it. A failure that passes by is told what the program said on standard error."""
         if self.process.poll() is None:
             self.process.kill()
         for pipe in (self.process.stdin, self.process.stdout):
@@ -66,6 +68,15 @@ class Program:
             except BrokenPipeError:
                 pass
         self.process.wait()
+        if isinstance(value, Failed):
+            said = self.said()
+            if said:
+                value.args = (f"{value} [{self.name}: {said}]",)
+        self.errors.close()
+
+    def said(self):
+        self.errors.seek(0)
+        return " ".join(self.errors.read().decode(errors="replace").split())[-400:]
 
     def cpu_ns(self):
         total = 0
@@ -137,17 +148,17 @@ def free_port():
 
 class Echo:
     """An echo server under load, stopped at the gate of the load generator: warm, all connections open. `server` is a program,
-    or a command with its first arguments."""
+    or a command with its first arguments; `load`, further options of the load generator."""
 
-    def __init__(self, bench, server, connections, count, ours=False, environment=None, size=64):
+    def __init__(self, bench, server, connections, count, ours=False, environment=None, size=64, load=()):
         port = str(free_port())
         self.ours = ours
         command = [server] if isinstance(server, str) else server
-        self.server = Program([*command, "127.0.0.1", port], bench.server_core, environment, quiet=True)
+        self.server = Program([*command, "127.0.0.1", port], bench.server_core, environment)
         try:
             self.load = Program([bench.path("load"), "--gate", "--connections", str(connections), "--count", str(count),
                                  "--size", str(size), "--warmup", str(max(count // 10, 2 * connections)),
-                                 "127.0.0.1", port], bench.load_core)
+                                 *load, "127.0.0.1", port], bench.load_core)
         except BaseException:
             self.server.__exit__()
             raise
@@ -156,12 +167,12 @@ class Echo:
         try:
             self.load.until_ready()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__(*sys.exc_info())
             raise
         return self
 
-    def __exit__(self, kind, *_):
-        self.load.__exit__()
+    def __exit__(self, kind, value, _):
+        self.load.__exit__(kind, value)
         status = None
         if self.ours and kind is None:
             self.server.process.send_signal(signal.SIGINT)
@@ -169,7 +180,7 @@ class Echo:
                 status = self.server.process.wait(30)
             except subprocess.TimeoutExpired:
                 status = "none: it did not end"
-        self.server.__exit__()
+        self.server.__exit__(kind, value)
         if status not in (None, 0):
             raise Failed(f"{self.server.name}: after SIGINT its exit status was {status}")
 
@@ -342,12 +353,14 @@ def strace_counts(path):
 
 def bench_syscalls(b):
     """System calls of the io_uring echo, attached to while it serves."""
-    name = "echo, 50 connections, io_uring"
-    server, count = os.path.join(b.build, "examples", "echo"), b.size(50000, 1000)
-    environment = {"EVENLOOP_BACKEND": "uring"}
+    syscalls(b, "echo, 50 connections, io_uring", os.path.join(b.build, "examples", "echo"), {"EVENLOOP_BACKEND": "uring"})
+
+
+def syscalls(b, name, server, environment=None, judged=True):
+    count = b.size(50000, 1000)
 
     def counted(command, output):
-        with Echo(b, server, 50, count, True, environment) as echo:
+        with Echo(b, server, 50, count, judged, environment) as echo:
             counter = subprocess.Popen(command + ["-p", str(echo.server.process.pid)], stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL)
             try:
@@ -372,7 +385,7 @@ def bench_syscalls(b):
             operations = counted(["strace", "-f", "-c", "-o", output], output)
         except Missing:
             b.row(f"{name}: system calls", "not built", met=False)
-            b.failures.append("system calls: examples/echo is not built")
+            b.failures.append(f"{name}: system calls: it is not built")
             return
         except Failed as failure:
             b.failed(f"{name}: system calls", failure)
@@ -381,9 +394,10 @@ def bench_syscalls(b):
         bad = {call: n for call, n in counts.items() if FORBIDDEN.match(call)}
         # A completion that tells of another thread's wake-up may be read; a round trip may cost nothing of the kind.
         b.row(f"{name}: recv, send, read, write, epoll calls", ", ".join(f"{n} {c}" for c, n in bad.items()) or "none",
-              target="none", met=not bad)
+              target="none" if judged else "", met=not bad if judged else None)
         enters = counts.get("io_uring_enter", 0) / operations
-        b.row(f"{name}: enters a round trip (strace)", f"{enters:.3f}", target="<= 0.2", met=enters <= 0.2)
+        b.row(f"{name}: enters a round trip (strace)", f"{enters:.3f}", target="<= 0.2" if judged else "",
+              met=enters <= 0.2 if judged else None)
         # strace slows the server down, so that more comes together in a pass: perf, where it may, tells the undisturbed number.
         if shutil.which("perf"):
             try:
@@ -598,6 +612,37 @@ def print_table(rows):
         print("  ".join(str(line[c]).ljust(w) for c, w in zip(COLUMNS, widths)).rstrip())
 
 
+def introduce(b, facts):
+    """Prints them; gives what conclude() compares with."""
+    for name, fact in facts.items():
+        print(f"{name}: {fact}")
+    if b.load_core == b.server_core:
+        print("note: one core only, the load generator and the server share it")
+    if os.getloadavg()[0] > 0.5 and not b.quick:
+        print("note: the machine is not idle, the figures will be noisy")
+    print(flush=True)
+    return busy_seconds()
+
+
+def conclude(b, facts, before, path):
+    """Prints the table and what else there is to say, and gives the exit status; all of it goes to the file `path`, if given."""
+    machine, own = (after - then for after, then in zip(busy_seconds(), before))
+    other = max(0, machine - own) / max(machine, 0.01)
+    facts["CPU time of other work meanwhile"] = f"{other:.0%}"
+    print_table(b.rows)
+    print(f"\nCPU time of other work meanwhile: {other:.0%}" +
+          (": too much, measure again on an idle machine" if other > 0.1 and not b.quick else ""))
+    missed = sum(row["verdict"] == "NOT MET" for row in b.rows)
+    met = sum(row["verdict"] == "met" for row in b.rows)
+    print(f"{met} targets met, {missed} not met, {len(b.failures)} failures")
+    for failure in b.failures:
+        print(f"failure: {failure}")
+    if path:
+        with open(path, "w") as f:
+            json.dump({"facts": facts, "rows": b.rows, "samples": b.samples, "failures": b.failures}, f, indent=1)
+    return 1 if b.failures else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", nargs="?", default="build", help="the build folder (build)")
@@ -610,34 +655,11 @@ def main():
     if arguments.rounds is not None and arguments.rounds < 1:
         parser.error("--rounds must be at least 1")
     bench = Bench(os.path.abspath(arguments.build), arguments.rounds or (1 if arguments.quick else 11), arguments.quick)
-
     facts = machine_facts(bench)
-    for name, fact in facts.items():
-        print(f"{name}: {fact}")
-    if bench.load_core == bench.server_core:
-        print("note: one core only, the load generator and the server share it")
-    if os.getloadavg()[0] > 0.5 and not bench.quick:
-        print("note: the machine is not idle, the figures will be noisy")
-    print(flush=True)
-
-    machine, own = busy_seconds()
+    before = introduce(bench, facts)
     for name in arguments.only or GROUPS:
         GROUPS[name](bench)
-    machine, own = (after - before for after, before in zip(busy_seconds(), (machine, own)))
-    other = max(0, machine - own) / max(machine, 0.01)
-    facts["CPU time of other work meanwhile"] = f"{other:.0%}"
-    print_table(bench.rows)
-    print(f"\nCPU time of other work meanwhile: {other:.0%}" +
-          (": too much, measure again on an idle machine" if other > 0.1 and not bench.quick else ""))
-    missed = sum(row["verdict"] == "NOT MET" for row in bench.rows)
-    met = sum(row["verdict"] == "met" for row in bench.rows)
-    print(f"{met} targets met, {missed} not met, {len(bench.failures)} failures")
-    for failure in bench.failures:
-        print(f"failure: {failure}")
-    if arguments.json:
-        with open(arguments.json, "w") as f:
-            json.dump({"facts": facts, "rows": bench.rows, "samples": bench.samples, "failures": bench.failures}, f, indent=1)
-    return 1 if bench.failures else 0
+    return conclude(bench, facts, before, arguments.json)
 
 
 if __name__ == "__main__":

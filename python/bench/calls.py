@@ -1,17 +1,17 @@
-"""The loop's own calls, ns each: calls.py LOOP. CPU time of the process; best of several rounds."""
+"""The loop's own calls, ns each: calls.py LOOP N ROUNDS. CPU time of the process; best of so many rounds of N."""
 import asyncio
 import sys
 import time
 
-from echo_server import factory
+from loops import factory
 
-N = 100_000
+N, ROUNDS = int(sys.argv[2]), int(sys.argv[3])
 
 
-def best(function, rounds=7):
+def best(function):
     function()
     result = []
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         began = time.process_time_ns()
         function()
         result.append((time.process_time_ns() - began) / N)

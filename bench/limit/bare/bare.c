@@ -1,7 +1,6 @@
 /* The module `bare`: serve(fd, factory, backend), and the transport. */
 #include "bare.h"
 #include <string.h>
-#include <structmember.h>
 #include <unistd.h>
 
 static PyTypeObject *transport_type;

@@ -57,7 +57,6 @@ static int accept_all(int epoll, int listener)
         struct epoll_event e = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = t };
         if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) < 0) {
             PyErr_SetFromErrno(PyExc_OSError);
-            bare_drop(t);
             return -1;
         }
     }
