@@ -38,10 +38,12 @@ bench:
 	@cmake --build build --target bench_peers
 	@python3 bench/run.py build
 
-# Python's loops, ours and others'.
-bench-python: build python
-	@build/venv/bin/pip --disable-pip-version-check install -q uvloop rloop
-	@build/venv/bin/python python/bench/run.py build
+# Python's loops, ours and others': ONLY=PATTERN for some of the rows.
+bench-python:
+	@scripts/deps.sh build python bench
+	@$(MAKE) --no-print-directory build python
+	@scripts/python.sh peers
+	@build/venv/bin/python python/bench/run.py build $(if $(ONLY),--only "$(ONLY)")
 
 install: build
 	@cmake --install build --prefix $(abspath $(PREFIX))

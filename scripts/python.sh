@@ -1,14 +1,23 @@
 #!/bin/sh
-# Build the Python package, core and all, and install it into build/venv: scripts/python.sh [test]
+# Build the Python package, core and all, and install it into build/venv: scripts/python.sh [test|peers]
 #
 # PYTHON is the interpreter; else the distribution's, an optimised build. With `test`: the package's own tests, and CPython's
-# asyncio tests on both backends; figures as of scripts/test.sh.
+# asyncio tests on both backends; figures as of scripts/test.sh. With `peers`, and nothing else: what it is measured against,
+# the newest of each, as far as it installs.
 set -u
 cd "$(dirname "$0")/.."
 python=${PYTHON:-/usr/bin/python3}
 [ -x "$python" ] || python=$(command -v python3)
 venv=$PWD/build/venv
 mkdir -p build
+
+if [ "${1:-}" = peers ]; then
+    for package in uvloop rloop rsloop zuvloop talyn aiohttp uvicorn httptools; do
+        "$venv/bin/pip" --disable-pip-version-check install -q -U --only-binary :all: $package >build/python-peers.log 2>&1 ||
+            echo "$package does not install here"
+    done
+    exit 0
+fi
 
 tally() {
     echo "$1: $2 passed, $3 failed, $4 skipped"
@@ -27,6 +36,11 @@ fi
 bad=0
 "$venv/bin/pip" --disable-pip-version-check install -q aiohttp anyio httpx uvicorn websockets >build/python-programs.log 2>&1 ||
     tail -3 build/python-programs.log       # their tests say that they were skipped
+# The load generator, by which their tests run the benchmarks once.
+if ! { cmake -S . -B build -G Ninja -DEVEN_BUILD_TESTS=OFF -DEVEN_BUILD_BENCH=ON &&
+    cmake --build build --target load; } >build/python-load.log 2>&1; then
+    tail -5 build/python-load.log
+fi
 "$venv/bin/python" -m unittest discover -s python/tests >build/python-tests.log 2>&1 || bad=1
 ran=$(sed -n 's/^Ran \([0-9]*\) tests\{0,1\} .*/\1/p' build/python-tests.log)
 wrong=$(sed -n 's/^FAILED (\(.*\))/\1/p' build/python-tests.log | tr -c '0-9\n' '+' | sed 's/++*/+/g; s/^+//; s/+$//')

@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-enum { BUFFERS = 4096, BUFFER = 4096, GROUP = 1 };
+/* Its includer's BUFFERS, a power of two, of BUFFER bytes. */
+enum { GROUP = 1 };
 
 static struct io_uring_buf_ring *buffers;
 static char *memory;

@@ -1,8 +1,8 @@
 /* The limit on io_uring, multishot: an echo server written by hand. Each connection has one multishot recv that takes its
  * buffers from a ring shared by all, and sends straight out of them; a buffer goes back when its send is over. */
-#include "buffers.h"
+enum { BUFFERS = 4096, BUFFER = 4096, NONE = 0xffff };
 
-enum { NONE = 0xffff };
+#include "buffers.h"
 
 struct connection {
     int fd;

@@ -4,6 +4,7 @@ FOLDER has the module, put there by build()."""
 import os
 import pathlib
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,21 +14,26 @@ SOURCES = pathlib.Path(__file__).resolve().parent.parent.parent / "bench" / "lim
 
 
 def build(folder):
-    """None, or why not."""
+    """The backends it has. FileNotFoundError: something is not installed; RuntimeError: the compiler's complaint."""
     include = sysconfig.get_path("include")
-    if not os.path.exists(os.path.join(include, "Python.h")):
-        return "Python's headers are not installed"
     compiler = shlex.split(os.environ.get("CC", "cc"))
+    for what, there in (("a C compiler", shutil.which(compiler[0])), ("pkg-config", shutil.which("pkg-config")),
+                        ("Python's headers", os.path.exists(os.path.join(include, "Python.h")))):
+        if not there:
+            raise FileNotFoundError(what)
+    backends, sources, more = ["epoll"], ["bare.c", "epoll.c"], []
     uring = subprocess.run(["pkg-config", "--cflags", "--libs", "liburing >= 2.3"], capture_output=True, text=True)
-    names, more = ["bare.c", "epoll.c"], []
     if uring.returncode == 0:
-        names.append("uring.c")
+        backends.append("uring")
+        sources.append("uring.c")
         more = ["-DBARE_URING", *uring.stdout.split()]
     target = os.path.join(folder, "bare" + sysconfig.get_config_var("EXT_SUFFIX"))
     done = subprocess.run([*compiler, "-O2", "-std=gnu17", "-Wall", "-Wextra", "-D_GNU_SOURCE", "-fPIC", "-shared",
-                           "-fvisibility=hidden", f"-I{include}", *(str(SOURCES / name) for name in names), *more,
+                           "-fvisibility=hidden", f"-I{include}", *(str(SOURCES / name) for name in sources), *more,
                            "-o", target], capture_output=True, text=True)
-    return done.stderr.strip() if done.returncode else None
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip())
+    return backends
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 import typing
 
@@ -41,22 +42,38 @@ bench = load_module("bench_run", HERE.parent.parent / "bench" / "run.py")
 
 BARE = {"bare on io_uring": "uring", "bare on epoll": "epoll"}
 BACKENDS = {"io_uring": "ours on io_uring", "epoll": "ours on epoll"}
-TRANSFER = 10 << 20
+TRANSFER, MB = 10_000_000, 1_000_000
 
 
 class Python(bench.Bench):
     """The runner, with the loops that are here."""
 
-    def __init__(self, build, rounds, quick):
+    def __init__(self, build, rounds, quick, against=None):
         super().__init__(build, rounds, quick)
         # uvloop is what the targets speak of: where it is not installed its rows say so. Others are left out.
-        self.peers = [name for name in PEERS if name in ("asyncio", "uvloop") or version(name)]
-        self.no_bare = bare_server.build(os.path.join(self.build, "bench"))
+        self.peers = against or [name for name in PEERS if name in ("asyncio", "uvloop") or version(name)]
+        self.bares, self.no_bare = [], None
+        try:
+            self.bares = bare_server.build(os.path.join(self.build, "bench"))
+        except FileNotFoundError as lacking:
+            self.no_bare = bench.Missing(lacking)
+        except RuntimeError as complaint:
+            self.no_bare = bench.Failed(complaint)
 
     def contenders(self, make, peers=None):
         """{name: make(loop)}, ours first."""
         peers = self.peers if peers is None else peers
         return {name: make(loop) for name, loop in {**OURS, **{name: name for name in peers}}.items()}
+
+    def alternate(self, group, contenders):
+        def guarded(once):
+            def run():
+                try:
+                    return once()
+                except (OSError, subprocess.SubprocessError) as error:
+                    raise bench.Failed(repr(error)) from None
+            return run
+        return super().alternate(group, {name: guarded(once) for name, once in contenders.items()})
 
     def command(self, program, loop, *arguments):
         if loop in PEERS and loop != "asyncio" and not version(loop):
@@ -64,6 +81,8 @@ class Python(bench.Bench):
         return [sys.executable, str(HERE / program), loop, *arguments]
 
     def bare_command(self, backend):
+        if backend not in self.bares:
+            raise self.no_bare or bench.Missing("liburing")
         return [sys.executable, str(HERE / "bare_server.py"), os.path.join(self.build, "bench"), backend]
 
     def under_load(self, command, count, load=(), connections=50, size=64, value=None):
@@ -75,12 +94,9 @@ class Python(bench.Bench):
         return once
 
     def bare(self, **more):
-        """The limits, as contenders; a failure if they could not be built."""
-        def command(backend):
-            if self.no_bare:
-                raise bench.Failed(self.no_bare)
-            return self.bare_command(backend)
-        return {name: self.under_load(lambda backend=backend: command(backend), **more) for name, backend in BARE.items()}
+        """The limits, as contenders."""
+        return {name: self.under_load(lambda backend=backend: self.bare_command(backend), **more)
+                for name, backend in BARE.items()}
 
     def compare_all(self, what, v, unit, uring=None, epoll=None, peers=None, compare=None):
         """A row for each backend of ours and each peer; judged by uvloop."""
@@ -88,6 +104,14 @@ class Python(bench.Bench):
             for (backend, ours), target in zip(BACKENDS.items(), (uring, epoll)):
                 (compare or self.compare)(f"{what}, {backend} / {peer}", v[ours], v[peer], unit,
                                           target if peer == "uvloop" else None)
+
+    def compare_bare(self, what, v, unit, uring=None):
+        """What the limits leave to win, and what they themselves would be."""
+        for (backend, ours), bare, target in zip(BACKENDS.items(), BARE, (uring, None)):
+            self.compare(f"{what}, {backend} / bare", v[ours], v[bare], unit, target)
+        if "uvloop" in self.peers:
+            for bare in BARE:
+                self.compare(f"{what}, {bare} / uvloop", v[bare], v["uvloop"], unit)
 
     def compare_rates(self, name, ours, peer, unit, target):
         """As compare(), of values of which more is better."""
@@ -126,10 +150,7 @@ def served(row):
         v = b.alternate(name, contenders)
         b.compare_all(name, v, "us", row.uring, row.epoll)
         if row.bare:
-            b.compare(f"{name}, io_uring / bare", v["ours on io_uring"], v["bare on io_uring"], "us", row.bare)
-            b.compare(f"{name}, epoll / bare", v["ours on epoll"], v["bare on epoll"], "us")
-            b.compare(f"{name}, bare on io_uring / uvloop", v["bare on io_uring"], v["uvloop"], "us")
-            b.compare(f"{name}, bare on epoll / uvloop", v["bare on epoll"], v["uvloop"], "us")
+            b.compare_bare(name, v, "us", row.bare)
     return group
 
 
@@ -178,32 +199,49 @@ def ping_pong(b, name):
     v = b.alternate(name, b.contenders(lambda loop: b.under_load(lambda: b.command("server.py", loop, "protocol"), **more))
                     | b.bare(**more))
     b.compare_all(name, v, "us", 1.05, 1.05)
-    b.compare(f"{name}, io_uring / bare", v["ours on io_uring"], v["bare on io_uring"], "us")
-    b.compare(f"{name}, epoll / bare", v["ours on epoll"], v["bare on epoll"], "us")
+    b.compare_bare(name, v, "us")
 
 
 def transfer(mode, *load):
     """10 MB at a time, for each second of the server's processor and for each second on the clock."""
     def group(b, name):
         def rates(ns, told):
-            return TRANSFER / (1 << 20) / (ns / 1e9)
+            return TRANSFER / MB / (ns / 1e9)
         v = b.alternate(name, b.contenders(lambda loop: b.under_load(
             lambda: b.command("server.py", loop, f"{mode}:{TRANSFER}"), b.size(100, 8), load, 4,
             TRANSFER if mode == "upload" else 64, rates)))
         b.compare_all(f"{name}, each CPU second", v, "MB/s", 1, 1, compare=b.compare_rates)
         count = b.size(100, 8)
-        wall = {who: bench.Values(who, [(count * TRANSFER / (1 << 20) / told["seconds"], told) for told in x.told], x.why)
+        wall = {who: bench.Values(who, [(count * TRANSFER / MB / told["seconds"], told) for told in x.told], x.why)
                 for who, x in v.items()}
         b.compare_all(f"{name}, each second", wall, "MB/s", 1, 1, compare=b.compare_rates)
     return group
 
 
 def syscalls(b, name):
-    """Counted while the echo runs: what a round trip costs in system calls."""
-    for who, command in (("ours on io_uring", b.command("server.py", "uring", "protocol")),
-                         ("bare on io_uring", b.bare_command("uring")), ("ours on epoll", b.command("server.py", "epoll", "protocol"))):
-        if not (b.no_bare and who in BARE):
-            bench.syscalls(b, f"{name}, {who}", command, judged=False)
+    """What a round trip costs in system calls. strace slows a server down, so that more comes together in a pass."""
+    if not shutil.which("strace"):
+        b.row(name, "strace is not installed")
+        return
+    commands = b.contenders(lambda loop: lambda: b.command("server.py", loop, "protocol"))
+    commands |= {who: lambda backend=backend: b.bare_command(backend) for who, backend in BARE.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        output = os.path.join(folder, "counts")
+        for who, command in commands.items():
+            bench.progress(f"{name}: {who}")
+            try:
+                n = bench.count_calls(b, ["strace", "-f", "-c", "-o", output], output, command(), b.size(20000, 1000))
+            except bench.Missing as missing:
+                b.row(f"{name}: {who}", f"not installed: {missing}")
+                continue
+            except bench.Failed as failure:
+                b.failed(f"{name}: {who}", failure)
+                continue
+            counts = sorted(bench.strace_counts(output).items(), key=lambda item: -item[1])
+            shown = ", ".join(f"{calls / n:.2f} {call}" for call, calls in counts if calls / n >= 0.005)
+            b.row(f"{name}: {who}", f"{sum(calls for _, calls in counts) / n:.2f}")
+            b.rows[-1]["verdict"] = shown       # the last column has room
+    bench.progress("")
 
 
 # ---- The loop's own calls, programs of others, memory ---------------------------------------------------------------------
@@ -221,7 +259,7 @@ def calls(b, name):
     def contender(loop):
         def once():
             command = b.command("calls.py", loop, str(b.size(100_000, 1000)), str(b.size(7, 1)))
-            done = subprocess.run(command, capture_output=True, text=True,
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300,
                                   preexec_fn=lambda: os.sched_setaffinity(0, {b.server_core}))
             if done.returncode:
                 raise bench.Failed(" ".join(done.stderr.split())[-400:])
@@ -256,7 +294,7 @@ def web(server):
         """CPU of the server for each request of wrk's."""
         def requests(port, seconds):
             done = subprocess.run(["wrk", "-t1", "-c50", f"-d{seconds}", f"http://127.0.0.1:{port}/"], capture_output=True,
-                                  text=True, preexec_fn=lambda: os.sched_setaffinity(0, {b.load_core}))
+                                  text=True, timeout=60, preexec_fn=lambda: os.sched_setaffinity(0, {b.load_core}))
             found = re.search(r"(\d+) requests in", done.stdout)
             if done.returncode or not found or re.search("Socket errors|Non-2xx", done.stdout):
                 raise bench.Failed("wrk: " + " ".join((done.stdout + done.stderr).split())[-400:])
@@ -305,7 +343,7 @@ def memory(b, name):
                 before = resident(program)
                 for client in opened(port, count):
                     stack.callback(client.close)
-                return (resident(program) - before) / count, {}
+                return max(resident(program) - before, 1) / count, {}
         return once
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -320,7 +358,7 @@ GROUPS = {
     **{f"protocol echo, {shown}, {connections} connections":
        served(Served("protocol", size, connections, 0.52, 0.90, 1.15))
        for shown, size in (("64 B", 64), ("1 KiB", 1024)) for connections in (50, 500)},
-    "system calls of the protocol echo": syscalls,
+    "system calls of a round trip, protocol echo, 64 B, 50 connections": syscalls,
     "buffered protocol echo, 64 B, 50 connections": served(Served("buffered")),
     "streams echo, 64 B, 50 connections": streams,
     "sock_recv of 64 KiB, sock_sendall, 64 B, 50 connections": served(Served("sock", uring=0.40)),
@@ -331,8 +369,8 @@ GROUPS = {
     "aiohttp, 50 connections": web("aiohttp"),
     "uvicorn, 50 connections": web("uvicorn"),
     "ping-pong, 64 B, one connection, p50": ping_pong,
-    "upload, 10 MB": transfer("upload", "--echoed", "8"),
-    "download, 10 MB": transfer("download", "--body", str(TRANSFER)),
+    "upload, 10 MB, 4 connections": transfer("upload", "--echoed", "8"),
+    "download, 10 MB, 4 connections": transfer("download", "--body", str(TRANSFER)),
     "memory, an idle connection": memory,
 }
 
@@ -361,6 +399,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="tiny sizes: only to see that everything runs")
     parser.add_argument("--only", action="append", metavar="PATTERN",
                         help="only the groups of rows whose name this regular expression finds; may be repeated")
+    parser.add_argument("--against", action="append", choices=PEERS, metavar="NAME",
+                        help="only this peer, may be repeated: " + ", ".join(PEERS))
     parser.add_argument("--list", action="store_true", help="print the groups' names, and end")
     parser.add_argument("--json", metavar="FILE", help="write rows, samples and facts there")
     options = parser.parse_args()
@@ -371,9 +411,10 @@ def main():
     if options.list or not chosen:
         print(*GROUPS, sep="\n")
         return 0 if options.list else parser.error("no group has such a name")
-    b = Python(os.path.abspath(options.build), options.rounds or (1 if options.quick else 5), options.quick)
-    if not os.access(b.path("load"), os.X_OK):
-        parser.error(f"{b.path('load')} was not built")
+    if not os.access(os.path.join(options.build, "bench", "load"), os.X_OK):
+        parser.error(f"{options.build}/bench/load was not built")
+    b = Python(os.path.abspath(options.build), options.rounds or (1 if options.quick else 5), options.quick,
+               options.against)
     facts = python_facts(b)
     before = bench.introduce(b, facts)
     for name, group in chosen.items():

@@ -1,6 +1,10 @@
 /* On io_uring: one multishot accept, one multishot recv a connection into buffers that all share, sends straight out of the
  * bytes that were written, and one system call a pass. */
 #include "bare.h"
+
+/* They go round, so as few as will do: what is touched stays in the caches. Each is given back before the next is looked at. */
+enum { BUFFERS = 1024, BUFFER = 2048 };
+
 #include "../buffers.h"
 
 /* Completions are told apart by the pointer's last bit. */
