@@ -223,7 +223,7 @@ static int connect_to(const struct addrinfo *address)
             fail("socket");
         if (connect(fd, address->ai_addr, address->ai_addrlen) == 0)
             return fd;
-        if (errno != ECONNREFUSED || attempt >= 500)
+        if (errno != ECONNREFUSED || attempt >= 2000)
             fail("connect");
         close(fd);
         nanosleep(&(struct timespec){ 0, 10000000 }, NULL);

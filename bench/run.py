@@ -85,14 +85,19 @@ class Program:
                 total += int(f.read().split()[0])
         return total
 
-    def read_line(self, timeout):
+    def read_line(self, timeout, other=None):
+        """Of its output; no longer than `other`, a program that it needs, runs."""
         end = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             while b"\n" not in self.buffer:
                 left = end - time.monotonic()
-                if left <= 0 or not selector.select(left):
+                if left <= 0:
                     raise Failed(f"{self.name}: no answer for {timeout} s")
+                if not selector.select(min(left, 0.1)):
+                    if other and other.process.poll() is not None:
+                        raise Failed(f"{other.name}: ended with status {other.process.returncode}")
+                    continue
                 part = os.read(self.process.stdout.fileno(), 4096)
                 if not part:
                     raise Failed(f"{self.name}: ended early")
@@ -107,8 +112,8 @@ class Program:
         except BrokenPipeError:
             raise Failed(f"{self.name}: ended early") from None
 
-    def until_ready(self):
-        if self.read_line(120) != "ready":
+    def until_ready(self, other=None):
+        if self.read_line(120, other) != "ready":
             raise Failed(f"{self.name}: is not ready")
 
     def until_done(self):
@@ -165,7 +170,7 @@ class Echo:
 
     def __enter__(self):
         try:
-            self.load.until_ready()
+            self.load.until_ready(self.server)
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise

@@ -1,4 +1,4 @@
-"""The limit: the protocol echo on a bare extension, bench/limit/bare: bare_server.py FOLDER uring|epoll HOST PORT.
+"""The limit: the protocol echo on a bare extension, bench/limit/bare: bare_server.py FOLDER multishot|single|epoll HOST PORT.
 
 FOLDER has the module, put there by build()."""
 import os
@@ -24,7 +24,7 @@ def build(folder):
     backends, sources, more = ["epoll"], ["bare.c", "epoll.c"], []
     uring = subprocess.run(["pkg-config", "--cflags", "--libs", "liburing >= 2.3"], capture_output=True, text=True)
     if uring.returncode == 0:
-        backends.append("uring")
+        backends += ["multishot", "single"]
         sources.append("uring.c")
         more = ["-DBARE_URING", *uring.stdout.split()]
     target = os.path.join(folder, "bare" + sysconfig.get_config_var("EXT_SUFFIX"))

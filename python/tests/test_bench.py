@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -61,6 +62,15 @@ class Failures(unittest.TestCase):
             with self.bench.Program([sys.executable, "-c", "raise SystemExit('out of ideas')"], 0) as program:
                 program.until_ready()
         self.assertIn("out of ideas", str(caught.exception))
+
+    @unittest.skipUnless(os.access(BUILD / "bench" / "load", os.X_OK), "build/bench/load was not built: `make build`")
+    def test_a_server_that_ends_is_noticed_at_once(self):
+        b = self.bench.Bench(str(BUILD), 1, True)
+        began = time.monotonic()
+        with self.assertRaisesRegex(self.bench.Failed, "no such loop"):
+            with self.bench.Echo(b, [sys.executable, "-c", "raise SystemExit('no such loop')"], 1, 10):
+                pass
+        self.assertLess(time.monotonic() - began, 10)       # the load would try for 20 seconds
 
     def test_the_others_go_on(self):
         def fails():

@@ -160,13 +160,13 @@ static PyObject *serve(PyObject *Py_UNUSED(module), PyObject *args)
     }
     if (!PyArg_ParseTuple(args, "iOs", &listener, &factory, &backend))
         return NULL;
-    engine = NULL;
+    engine = strcmp(backend, "epoll") == 0 ? &bare_epoll : NULL;
 #ifdef BARE_URING
-    if (strcmp(backend, "uring") == 0)
-        engine = &bare_uring;
+    if (strcmp(backend, "multishot") == 0)
+        engine = &bare_multishot;
+    else if (strcmp(backend, "single") == 0)
+        engine = &bare_single;
 #endif
-    if (strcmp(backend, "epoll") == 0)
-        engine = &bare_epoll;
     int rc = -1;
     if (engine)
         rc = engine->serve(listener);

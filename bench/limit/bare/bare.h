@@ -17,6 +17,7 @@ struct transport {
     PyObject *sending;          /* bytes on their way, or NULL */
     Py_ssize_t sent;            /* how many of them are gone */
     PyObject *waiting;          /* a list of what was written meanwhile, or NULL */
+    char buffer[2048];          /* uring, single-shot: where it receives */
 };
 
 /* 0, or -1 with an exception. */
@@ -25,7 +26,7 @@ struct engine {
     int (*write)(struct transport *t, PyObject *bytes);
 };
 #ifdef BARE_URING
-extern const struct engine bare_uring;
+extern const struct engine bare_multishot, bare_single;
 #endif
 extern const struct engine bare_epoll;
 

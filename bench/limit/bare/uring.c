@@ -1,5 +1,6 @@
-/* On io_uring: one multishot accept, one multishot recv a connection into buffers that all share, sends straight out of the
- * bytes that were written, and one system call a pass. */
+/* On io_uring: one multishot accept, sends straight out of the bytes that were written, and one system call a pass. Which way
+ * to receive costs less depends on the kernel, so there are both, and the better is the limit: one multishot recv a connection
+ * into buffers that all share, or a recv after another into a buffer of its own. */
 #include "bare.h"
 
 /* They go round, so as few as will do: what is touched stays in the caches. Each is given back before the next is looked at. */
@@ -11,10 +12,17 @@ enum { BUFFERS = 1024, BUFFER = 2048 };
 enum { RECV = 0, SEND = 1 };
 
 static int listening;
+static bool multishot;
 
 static void receive(struct transport *t)
 {
-    limit_receive(t->fd, (uintptr_t)t | RECV);
+    if (multishot) {
+        limit_receive(t->fd, (uintptr_t)t | RECV);
+    } else {
+        struct io_uring_sqe *sqe = limit_sqe();
+        io_uring_prep_recv(sqe, t->fd, t->buffer, sizeof t->buffer, 0);
+        io_uring_sqe_set_data64(sqe, (uintptr_t)t | RECV);
+    }
     t->references++;
 }
 
@@ -52,10 +60,13 @@ static int accepted(struct io_uring_cqe *cqe)
 static int received(struct transport *t, struct io_uring_cqe *cqe)
 {
     int rc = 0;
-    if (cqe->res > 0) {
+    if (cqe->flags & IORING_CQE_F_BUFFER) {
         unsigned id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
-        rc = bare_received(t, limit_buffer(id), cqe->res);
+        if (cqe->res > 0)
+            rc = bare_received(t, limit_buffer(id), cqe->res);
         limit_give_back(id);
+    } else if (cqe->res > 0) {
+        rc = bare_received(t, t->buffer, cqe->res);
     }
     if (cqe->flags & IORING_CQE_F_MORE)
         return rc;
@@ -91,11 +102,12 @@ static int completed(struct io_uring_cqe *cqe)
     return rc;
 }
 
-static int uring_serve(int listener)
+static int serve(int listener)
 {
     listening = listener;
     limit_ring();
-    limit_buffers();
+    if (multishot)
+        limit_buffers();
     limit_accept(listener);
     for (;;) {
         int rc;
@@ -120,4 +132,11 @@ static int uring_serve(int listener)
     }
 }
 
-const struct engine bare_uring = { uring_serve, uring_write };
+static int serve_multishot(int listener)
+{
+    multishot = true;
+    return serve(listener);
+}
+
+const struct engine bare_multishot = { serve_multishot, uring_write };
+const struct engine bare_single = { serve, uring_write };
