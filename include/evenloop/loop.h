@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -128,7 +129,8 @@ typedef struct even_op even_op;
 
 enum even_op_kind {
     EVEN_OP_NONE, EVEN_OP_ACCEPT, EVEN_OP_CONNECT, EVEN_OP_RECV, EVEN_OP_SEND, EVEN_OP_READ, EVEN_OP_WRITE,
-    EVEN_OP_POLL, EVEN_OP_CLOSE
+    EVEN_OP_POLL, EVEN_OP_CLOSE,
+    EVEN_OP_RECEIVE                 /* a receiver's own */
 };
 
 struct even_op {
@@ -168,6 +170,77 @@ EVEN_API void even_loop_adopt(even_loop *loop, int fd);
 /* Ask for a pending operation to end early. It ends all the same through its handle: with -ECANCELED, or
  * with its result if it had already succeeded. Nothing if it is not pending. */
 EVEN_API void even_op_cancel(even_op *op);
+
+/* ---- Receivers: a stream's bytes as they come, again and again --------------------------------------------
+ *
+ *   static void run(even_handle *h)
+ *   {
+ *       struct connection *c = even_container_of(h, struct connection, receiver.handle);
+ *       const void *data;
+ *       ssize_t n;
+ *       while ((n = even_receiver_take(&c->receiver, &data)) > 0)
+ *           ...
+ *       if (n != -EAGAIN)           the end (0), or a failure
+ *           ...
+ *   }
+ *
+ * The bytes come in buffers of the loop's, which are chosen when there is something for them: a connection that is idle holds
+ * none, and starts no operation a message where the kernel can do without (io_uring: one multishot receive into a ring of
+ * buffers). Where much comes at once, it is fetched in pieces of up to 256 KiB as it is taken.
+ *
+ * A receiver is embedded in its owner. Its memory stays while it is active; before it goes, even_receiver_clear() gives up
+ * what is kept. All functions are the loop's thread's. The socket is a stream, non-blocking; nobody else receives from it
+ * meanwhile, and it is not closed before the receiver is inactive.
+ */
+typedef struct even_receiver even_receiver;
+
+struct even_receiver {
+    even_handle handle;             /* run when there is something to take, and once when it has become inactive */
+    even_loop *loop;
+    int32_t fd;
+    /* What follows is the library's. */
+    int32_t result;
+    bool wanted, over, readable, direct, canceled;
+    uint8_t full, small;
+    uint16_t kept;
+    even_op op;
+    even_handle all, lending;
+    struct even__piece *first, *last, *lent;
+    uint64_t pass;
+    size_t taken, round;
+};
+
+/* `run` is called by the loop as any handle. It takes until there is nothing more (or stops): then it is called again when
+ * something comes. It may find nothing to take. */
+EVEN_API void even_receiver_init(even_receiver *r, even_loop *loop, int fd, void (*run)(even_handle *self));
+
+/* Receive from now on, until the end, a failure, or a stop. What was kept at a stop comes first. Nothing if it does so already.
+ * After the end or a failure: its handle runs, and that is told again. (transport.resume_reading) */
+EVEN_API void even_receiver_start(even_receiver *r);
+
+/* Receive no more. What has come stays in its order, and may be taken now, or after the next start; until that, the handle
+ * does not run for it. What the kernel does for it ends a little later: until then it is active. A start before that is
+ * allowed, and it simply goes on. (transport.pause_reading) */
+EVEN_API void even_receiver_stop(even_receiver *r);
+
+/* True while the loop or the kernel has it. Each time that it turns false (a stop, the end, a failure; within a stop or a take,
+ * maybe), its handle runs after that: wait for it, or cancel the handle, before the memory goes. After even_loop_close() it is
+ * false, nothing is kept, and the handle does not run. */
+EVEN_API bool even_receiver_is_active(const even_receiver *r);
+
+/* The next piece of what came: its length (> 0), and in *data its bytes, which are yours until the next take, untake or clear of
+ * this receiver, and until you return to the loop.
+ *   0          the end of the stream, as often as it is asked
+ *   -EAGAIN    nothing now; or enough for one pass (256 KiB), and the handle runs in the next one
+ *   other      the failure that ended it, as often as it is asked: -ECONNRESET, -ENOMEM, ...
+ * Never waits. Bytes that came before an end or a failure are taken before it. */
+EVEN_API ssize_t even_receiver_take(even_receiver *r, const void **data);
+
+/* The last n bytes of the piece that was taken last were not wanted: they are taken again, first. The rest is no longer yours. */
+EVEN_API void even_receiver_untake(even_receiver *r, size_t n);
+
+/* Drop all that is kept. Receiving goes on if it did. */
+EVEN_API void even_receiver_clear(even_receiver *r);
 
 /* ---- Readiness, level-triggered (loop.add_reader, loop.add_writer) ------------------------------------ */
 

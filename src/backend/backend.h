@@ -38,6 +38,10 @@ struct even__backend {
     void (*start)(even_loop *loop, even_op *op);                /* cannot fail: a failure is a completion */
     void (*cancel)(even_loop *loop, even_op *op);               /* likewise */
 
+    /* The socket of an EVEN_OP_RECEIVE that ended by saying that there is something: fetch it. As recv(2), with a negative
+     * errno; -EAGAIN: not now, start it again. */
+    ssize_t (*receive)(even_loop *loop, even_op *op, void *buffer, size_t length);
+
     /* The number is a new file's. NULL: nothing is remembered of numbers. */
     void (*adopt)(even_loop *loop, int fd);
 
@@ -87,5 +91,30 @@ static inline void even__op_done(even_op *op, int32_t result)
 
 /* A watched descriptor is ready. */
 void even__watch_ready(even_watch *watch, int ready);
+
+/* EVEN_OP_RECEIVE, the operation of a receiver, has no buffer. It ends as soon as there is something to fetch by receive(),
+ * the end of the stream or a failure included: its result is > 0 then, or a negative errno if it cannot tell. Nothing is
+ * fetched before that.
+ *
+ * Unless its flags say EVEN__RECEIVE_DIRECT, a backend may fetch by itself instead, into buffers of its own, as often as
+ * something comes: each piece goes to even__receiver_piece(), from inside poll(), detach() or close(). It ends then with 0 at
+ * the end of the stream; with the failure; or with -ENOBUFS, for want of a buffer, and nothing is lost. */
+enum {
+    EVEN__RECEIVE_DIRECT = 1,
+    EVEN__RECEIVE_BACKEND = 2,              /* flags from here on are the backend's; a start clears them */
+    EVEN__RECEIVE_BUFFER = 16 * 1024        /* bytes of such a buffer */
+};
+
+/* What came, once: it is its receiver's until that calls `release`. */
+struct even__piece {
+    struct even__piece *next;
+    void (*release)(struct even__piece *piece);
+    unsigned char *data;
+    size_t length;                          /* > 0 */
+};
+void even__receiver_piece(even_op *op, struct even__piece *piece);
+
+/* Nobody looks any more at the pieces that were taken before: release them. */
+void even__receivers_return(even_loop *loop);
 
 #endif

@@ -43,7 +43,7 @@ enum { IN, OUT, ANY, LISTS };
 
 static const uint8_t list_of[] = {
     [EVEN_OP_ACCEPT] = IN,   [EVEN_OP_RECV] = IN,  [EVEN_OP_READ] = IN,  [EVEN_OP_CONNECT] = OUT,
-    [EVEN_OP_SEND] = OUT,    [EVEN_OP_WRITE] = OUT, [EVEN_OP_POLL] = ANY,
+    [EVEN_OP_SEND] = OUT,    [EVEN_OP_WRITE] = OUT, [EVEN_OP_POLL] = ANY,  [EVEN_OP_RECEIVE] = IN,
 };
 
 /* In the done list: its result stands, only nobody was told. */
@@ -250,6 +250,9 @@ static long try(even_op *op)
                 r = -error;
             break;
         }
+        case EVEN_OP_RECEIVE:       /* its receiver fetches them */
+            r = POLLIN;
+            break;
         }
     } while (r == -EINTR);
     return r;
@@ -358,6 +361,17 @@ static void start(even_loop *loop, even_op *op)
         }
         make_sure = true;
         break;
+    case EVEN_OP_RECEIVE:
+        /* A registration that is made or changed tells of what is there; one that stands may have told it already. */
+        if (s && s->events == EDGE && !(s->dry & 1 << IN)) {
+            r = poll_now(op);
+            if (r != 0) {
+                finish(e, op, r);
+                return;
+            }
+            s->dry |= (uint8_t)(1 << IN);
+        }
+        break;
     default: {
         int list = list_of[op->kind];
         if (s && (s->pending[list] || (s->dry & 1 << list)))
@@ -382,6 +396,17 @@ static void cancel(even_loop *loop, even_op *op)
     finish(e, op, -ECANCELED);
     if (is_watched(s))
         update(loop, op->fd, s, false);
+}
+
+static ssize_t receive(even_loop *loop, even_op *op, void *buffer, size_t length)
+{
+    struct slot *s = find(loop->backend_state, op->fd);
+    if (s && (s->dry & 1 << IN))
+        return -EAGAIN;
+    even_op now = { .loop = loop, .fd = op->fd, .kind = EVEN_OP_RECV, .buffer = buffer, .length = length };
+    long r = try(&now);
+    settle(loop, s, &now, r);
+    return r;
 }
 
 /* ---- watches ---- */
@@ -617,6 +642,7 @@ const struct even__backend even__epoll = {
     .now = now,
     .start = start,
     .cancel = cancel,
+    .receive = receive,
     .adopt = forget,
     .watch = watch,
     .unwatch = unwatch,

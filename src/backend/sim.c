@@ -106,6 +106,11 @@ static void sim_cancel(even_loop *loop, even_op *op)
     even__sim_net_cancel(even__sim_of(loop), op);
 }
 
+static ssize_t sim_receive(even_loop *loop, even_op *op, void *buffer, size_t length)
+{
+    return even__sim_net_receive(even__sim_of(loop), op->fd, buffer, length);
+}
+
 static int sim_watch(even_loop *loop, even_watch *watch)
 {
     return even__sim_net_watch(even__sim_of(loop), watch);
@@ -231,6 +236,7 @@ const struct even__backend even__sim = {
     .now = sim_now,
     .start = sim_start,
     .cancel = sim_cancel,
+    .receive = sim_receive,
     .watch = sim_watch,
     .unwatch = sim_unwatch,
     .poll = sim_poll,

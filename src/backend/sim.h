@@ -66,6 +66,7 @@ void even__sim_net_open(struct even__sim_state *sim);
 void even__sim_net_close(struct even__sim_state *sim);      /* ends what is pending, frees all */
 bool even__sim_net_start(struct even__sim_state *sim, even_op *op);     /* false: no socket of ours */
 void even__sim_net_cancel(struct even__sim_state *sim, even_op *op);
+ssize_t even__sim_net_receive(struct even__sim_state *sim, int fd, void *buffer, size_t length);
 int even__sim_net_watch(struct even__sim_state *sim, even_watch *watch);
 void even__sim_net_unwatch(struct even__sim_state *sim, even_watch *watch);
 void even__sim_net_run(struct even__sim_state *sim);        /* deliver what is due, serve the sockets */

@@ -447,6 +447,7 @@ static int try_any(struct even__sim_socket *s, even_op *op)
         rc = try_send(s, op);
         break;
     case EVEN_OP_POLL:
+    case EVEN_OP_RECEIVE:
         return try_poll(s, op);
     case EVEN_OP_CLOSE:
         return s->pending > 1 ? -EBUSY : 0;
@@ -558,7 +559,8 @@ bool even__sim_net_start(struct even__sim_state *sim, even_op *op)
     if (!s)
         return false;
     bool in = op->kind == EVEN_OP_ACCEPT || op->kind == EVEN_OP_RECV || op->kind == EVEN_OP_READ;
-    even__queue_append(op->kind == EVEN_OP_POLL ? &s->polls : in ? &s->in : &s->out, &op->handle);
+    bool poll = op->kind == EVEN_OP_POLL || op->kind == EVEN_OP_RECEIVE;
+    even__queue_append(poll ? &s->polls : in ? &s->in : &s->out, &op->handle);
     s->pending++;
     even__sim_mark(s);
     return true;
@@ -571,6 +573,16 @@ void even__sim_net_cancel(struct even__sim_state *sim, even_op *op)
         return;     /* no socket of ours: it ends at the next poll anyway */
     s->cancels++;
     even__sim_mark(s);
+}
+
+ssize_t even__sim_net_receive(struct even__sim_state *sim, int fd, void *buffer, size_t length)
+{
+    struct even__sim_socket *s = even__sim_find(sim, fd);
+    if (!s)
+        return even__sim_no_socket(fd);
+    even_op op = { .kind = EVEN_OP_RECV, .buffer = buffer, .length = length };
+    int rc = try_recv(s, &op);
+    return rc == WAITS ? -EAGAIN : rc;
 }
 
 int even__sim_net_watch(struct even__sim_state *sim, even_watch *w)

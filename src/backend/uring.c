@@ -21,9 +21,8 @@
  * foreign loop gets an epoll set with what does, edge-triggered: an eventfd that the ring signals, and the wake-up
  * descriptor.
  */
+#include "uring.h"
 #include "../base/sys.h"
-#include "../loop/loop.h"
-#include <liburing.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -31,15 +30,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef EVEN_HAVE_VALGRIND
-#include <valgrind/memcheck.h>
-#endif
-#ifdef __has_feature
-#if __has_feature(memory_sanitizer)
-#include <sanitizer/msan_interface.h>
-#define EVEN__MSAN
-#endif
-#endif
 
 enum {
     SQ_ENTRIES = 256,           /* a batch larger than this takes a system call for each 256 */
@@ -76,23 +66,6 @@ struct port {
         bool busy;              /* a transfer has it: the kernel does not keep the order of several */
         bool held;              /* and one may be waiting for its end */
     } lane[2];
-};
-
-struct uring {
-    struct io_uring ring;
-    even_loop *loop;
-    even_handle waiting, held, submitted, canceling, ended;     /* operations */
-    even_handle arming, armed, disarming;                       /* records */
-    struct port *ports;
-    int ports_count;
-    unsigned pending;           /* operations and records in the kernel */
-    unsigned enters;            /* of this run */
-    uint64_t owner;             /* the thread whose ring it is; 0 as long as it is nobody's */
-    int outer_fd, signal_fd;    /* of embedding: the epoll set, the ring's eventfd; -1 */
-    bool made, attached, registered, detaching;
-    bool signals;               /* the ring knows signal_fd */
-    bool wake_armed;
-    bool waited;                /* what is not submitted was seen by the last peek() already */
 };
 
 /* Threads, by a number that is never used again (the kernel's and pthread's are). */
@@ -147,7 +120,7 @@ static int ring_probe(struct io_uring *ring)
 static _Atomic unsigned rings_gone;
 
 /* Made disabled: then it belongs to the thread that enables it, not to the one that opens the loop. */
-static int ring_make(struct uring *s)
+static int ring_make(struct even__uring_state *s)
 {
     const unsigned features = IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP | IORING_FEAT_FAST_POLL | IORING_FEAT_CQE_SKIP |
                               IORING_FEAT_RW_CUR_POS | IORING_FEAT_SUBMIT_STABLE;
@@ -174,7 +147,7 @@ static int ring_make(struct uring *s)
     return 0;
 }
 
-static void ring_drop(struct uring *s)
+static void ring_drop(struct even__uring_state *s)
 {
     if (!s->made)
         return;
@@ -182,12 +155,13 @@ static void ring_drop(struct uring *s)
         s->ring.int_flags = 0;      /* another thread's registration: the same index may be a ring of ours */
     atomic_fetch_add_explicit(&rings_gone, 1, memory_order_release);
     io_uring_queue_exit(&s->ring);
+    even__uring_buffers_unregistered(s);
     s->made = s->attached = s->registered = s->signals = s->wake_armed = false;
 }
 
 /* The one system call. Hands over all entries; waits for `wanted` completions, but for `timeout` ns at most (-1:
  * without end). What is no failure is 0. */
-static int enter(struct uring *s, unsigned wanted, int64_t timeout, unsigned flags)
+static int enter(struct even__uring_state *s, unsigned wanted, int64_t timeout, unsigned flags)
 {
     unsigned submit = io_uring_sq_ready(&s->ring);
     struct __kernel_timespec ts = { .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000 };
@@ -210,7 +184,7 @@ static int enter(struct uring *s, unsigned wanted, int64_t timeout, unsigned fla
 }
 
 /* Only the thread that owns the ring may; it does in attach() if it could not here. */
-static int ring_signals(struct uring *s)
+static int ring_signals(struct even__uring_state *s)
 {
     if (s->outer_fd < 0 || s->signals || !s->made || (s->owner && s->owner != this_thread()))
         return 0;
@@ -221,13 +195,13 @@ static int ring_signals(struct uring *s)
     return rc;
 }
 
-static unsigned kernel_flags(struct uring *s)
+static unsigned kernel_flags(struct even__uring_state *s)
 {
     return IO_URING_READ_ONCE(*s->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
 /* A free entry; NULL if the kernel takes none just now. */
-static struct io_uring_sqe *next_entry(struct uring *s)
+static struct io_uring_sqe *next_entry(struct even__uring_state *s)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&s->ring);
     if (even__unlikely(!sqe) && enter(s, 0, 0, 0) == 0)
@@ -238,7 +212,7 @@ static struct io_uring_sqe *next_entry(struct uring *s)
 /* ---- descriptors ---- */
 
 /* NULL without memory. */
-static struct port *port_of(struct uring *s, int fd)
+static struct port *port_of(struct even__uring_state *s, int fd)
 {
     if (even__unlikely(fd >= s->ports_count)) {
         int n = s->ports_count ? s->ports_count : 64;
@@ -267,7 +241,7 @@ static int lane_of(const even_op *op)
 }
 
 /* Take the lane for it. If another one has it, the operation is put aside until that is over. */
-static bool lane_enter(struct uring *s, even_op *op, int which)
+static bool lane_enter(struct even__uring_state *s, even_op *op, int which)
 {
     struct port *p = port_of(s, op->fd);
     if (even__unlikely(!p)) {
@@ -285,7 +259,7 @@ static bool lane_enter(struct uring *s, even_op *op, int which)
 }
 
 /* It is over: the lane is the next one's. */
-static void lane_leave(struct uring *s, int fd, int which)
+static void lane_leave(struct even__uring_state *s, int fd, int which)
 {
     struct lane *lane = &s->ports[fd].lane[which];
     if (even__unlikely(lane->held))
@@ -305,7 +279,7 @@ static void set_data(struct io_uring_sqe *sqe, const void *pointer, unsigned tag
     sqe->user_data = (uint64_t)(uintptr_t)pointer | tag;
 }
 
-static void prepare(struct io_uring_sqe *sqe, even_op *op)
+static void prepare(struct even__uring_state *s, struct io_uring_sqe *sqe, even_op *op)
 {
     unsigned length = (unsigned)op->length;
     switch ((enum even_op_kind)op->kind) {
@@ -322,6 +296,7 @@ static void prepare(struct io_uring_sqe *sqe, even_op *op)
         break;
     case EVEN_OP_POLL: io_uring_prep_poll_add(sqe, op->fd, op->events); break;
     case EVEN_OP_CLOSE: io_uring_prep_close(sqe, op->fd); break;
+    case EVEN_OP_RECEIVE: even__uring_prepare_receive(s, sqe, op); break;
     case EVEN_OP_NONE: even__bug("an operation without a kind", __FILE__, __LINE__);
     }
     set_data(sqe, op, 0);
@@ -337,7 +312,7 @@ static void prepare_cancel(struct io_uring_sqe *sqe, uint64_t target, int flags)
 
 /* Write an entry for all that is to be handed over; false if not all found room. Cancels go first, so that they meet
  * nothing that was started after them. Bounded: nothing here starts anything. */
-static bool fill(struct uring *s)
+static bool fill(struct even__uring_state *s)
 {
     struct io_uring_sqe *sqe;
 
@@ -385,7 +360,7 @@ static bool fill(struct uring *s)
         }
         if (!(sqe = next_entry(s)))
             return false;
-        prepare(sqe, op);
+        prepare(s, sqe, op);
         op->state = SUBMITTED;
         s->pending++;
         move(&s->submitted, &op->handle);
@@ -395,28 +370,16 @@ static bool fill(struct uring *s)
 
 /* ---- completions ---- */
 
-/* Sanitizers do not see the kernel's writes. */
 static void mark_received(const even_op *op, int32_t result)
 {
-#if defined(EVEN_HAVE_VALGRIND) || defined(EVEN__MSAN)
-    size_t n = op->kind == EVEN_OP_RECV || op->kind == EVEN_OP_READ ? (size_t)result : 0;
-    if (op->kind == EVEN_OP_ACCEPT && op->buffer && op->address_length)
-        n = *op->address_length;
-    if (!n || !op->buffer)
-        return;
-#ifdef EVEN_HAVE_VALGRIND
-    (void)VALGRIND_MAKE_MEM_DEFINED(op->buffer, n);
-#endif
-#ifdef EVEN__MSAN
-    __msan_unpoison(op->buffer, n);
-#endif
-#else
-    (void)op, (void)result;
-#endif
+    if (op->kind == EVEN_OP_RECV || op->kind == EVEN_OP_READ)
+        even__uring_mark_written(op->buffer, (size_t)result);
+    else if (op->kind == EVEN_OP_ACCEPT && op->buffer && op->address_length)
+        even__uring_mark_written(op->buffer, *op->address_length);
 }
 
 /* It is to be handed over again. While detaching it keeps its place among the others. */
-static void take_back(struct uring *s, even_op *op)
+static void take_back(struct even__uring_state *s, even_op *op)
 {
     op->state = lane_of(op) >= 0 ? GRANTED : EVEN__OP_PENDING;
     if (!s->detaching)
@@ -424,7 +387,7 @@ static void take_back(struct uring *s, even_op *op)
 }
 
 /* A connect that was taken back once: true if it goes on. */
-static bool connect_goes_on(struct uring *s, even_op *op, int32_t *result)
+static bool connect_goes_on(struct even__uring_state *s, even_op *op, int32_t *result)
 {
     if (op->events == CONNECT_WAIT && *result >= 0) {
         op->events = CONNECT_AGAIN;     /* now connect(2) tells how it ended */
@@ -443,7 +406,7 @@ static bool connect_goes_on(struct uring *s, even_op *op, int32_t *result)
     return true;
 }
 
-static void op_completed(struct uring *s, even_op *op, int32_t result)
+static void op_completed(struct even__uring_state *s, even_op *op, int32_t result)
 {
     s->pending--;
     if (even__unlikely(result < 0)) {
@@ -468,7 +431,7 @@ static void op_completed(struct uring *s, even_op *op, int32_t result)
     even__op_done(op, result);
 }
 
-static void record_completed(struct uring *s, struct record *r, int32_t result)
+static void record_completed(struct even__uring_state *s, struct record *r, int32_t result)
 {
     s->pending--;
     r->in_kernel = false;
@@ -486,7 +449,7 @@ static void record_completed(struct uring *s, struct record *r, int32_t result)
         even__watch_ready(r->watch, result < 0 ? POLLERR : result);
 }
 
-static void wake_completed(struct uring *s, bool more)
+static void wake_completed(struct even__uring_state *s, bool more)
 {
     if (!more)
         s->wake_armed = false;
@@ -495,7 +458,7 @@ static void wake_completed(struct uring *s, bool more)
 }
 
 /* Bounded: by what had come when it began; what comes of it is for the next pass. */
-static void reap(struct uring *s)
+static void reap(struct even__uring_state *s)
 {
     const unsigned tail = io_uring_smp_load_acquire(s->ring.cq.ktail), mask = *s->ring.cq.kring_mask;
     unsigned head = *s->ring.cq.khead;
@@ -505,8 +468,9 @@ static void reap(struct uring *s)
         const struct io_uring_cqe *cqe = &s->ring.cq.cqes[head & mask];
         void *pointer = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)7);
         if (even__likely(!(cqe->user_data & 7))) {
-            if (pointer)
-                op_completed(s, pointer, cqe->res);
+            int32_t result = cqe->res;
+            if (pointer && !(((even_op *)pointer)->kind == EVEN_OP_RECEIVE && even__uring_received(s, pointer, cqe, &result)))
+                op_completed(s, pointer, result);
         } else if (cqe->user_data & FOR_RECORD) {
             record_completed(s, pointer, cqe->res);
         } else {
@@ -518,7 +482,7 @@ static void reap(struct uring *s)
 
 /* Those that the kernel never saw. True if there were any. Bounded: what is cancelled meanwhile is for the next
  * pass. */
-static bool end_all(struct uring *s)
+static bool end_all(struct even__uring_state *s)
 {
     even_handle ended;
     even__queue_init(&ended);
@@ -538,7 +502,7 @@ static bool end_all(struct uring *s)
 static int uring_open(even_loop *loop, const even_loop_options *options)
 {
     (void)options;
-    struct uring *s = even__calloc(sizeof *s);
+    struct even__uring_state *s = even__calloc(sizeof *s);
     if (!s)
         return -ENOMEM;
     s->outer_fd = s->signal_fd = -1;
@@ -558,7 +522,7 @@ static int uring_open(even_loop *loop, const even_loop_options *options)
 
 static int uring_attach(even_loop *loop)
 {
-    struct uring *s = loop->backend_state;
+    struct even__uring_state *s = loop->backend_state;
     int rc;
     if (s->attached)
         return s->owner == this_thread() ? 0 : -EVEN_ETHREAD;
@@ -585,7 +549,7 @@ static int uring_attach(even_loop *loop)
 
 /* Ask for the end of all that is in the kernel; what finds no room now is asked in another round. By one, because the
  * kernel would look for them all (CANCEL_ANY) in quadratic time. */
-static void cancel_all(struct uring *s)
+static void cancel_all(struct even__uring_state *s)
 {
     even_handle *ops[] = { &s->submitted, &s->canceling }, *records[] = { &s->armed, &s->disarming };
     struct io_uring_sqe *sqe;
@@ -601,7 +565,7 @@ static void cancel_all(struct uring *s)
 
 static void uring_detach(even_loop *loop)
 {
-    struct uring *s = loop->backend_state;
+    struct even__uring_state *s = loop->backend_state;
     if (!s->attached)
         return;
     s->detaching = true;
@@ -626,7 +590,7 @@ static void uring_detach(even_loop *loop)
 
 static void uring_close(even_loop *loop)
 {
-    struct uring *s = loop->backend_state;
+    struct even__uring_state *s = loop->backend_state;
     bool ours = loop->pid == getpid();      /* not so in the child of a fork: what is there, the parent has as well */
     if (ours && s->attached && s->owner == this_thread())
         uring_detach(loop);
@@ -658,6 +622,7 @@ static void uring_close(even_loop *loop)
         close(s->outer_fd);
         close(s->signal_fd);
     }
+    even__uring_buffers_free(s);
     even__free(s->ports);
     even__free(s);
     loop->backend_state = NULL;
@@ -673,7 +638,7 @@ static int64_t uring_now(even_loop *loop)
 
 static void uring_start(even_loop *loop, even_op *op)
 {
-    struct uring *s = loop->backend_state;
+    struct even__uring_state *s = loop->backend_state;
     if (even__unlikely(op == &loop->wake))
         return;     /* fill() arms its poll, unless that still stands */
     if (op->kind == EVEN_OP_CONNECT)
@@ -683,7 +648,7 @@ static void uring_start(even_loop *loop, even_op *op)
 
 static void uring_cancel(even_loop *loop, even_op *op)
 {
-    struct uring *s = loop->backend_state;
+    struct even__uring_state *s = loop->backend_state;
     op->result = -ECANCELED;
     move(op->state == SUBMITTED ? &s->canceling : &s->ended, &op->handle);
     if (op->state == GRANTED)
@@ -693,7 +658,7 @@ static void uring_cancel(even_loop *loop, even_op *op)
 
 static int uring_fd(even_loop *loop)
 {
-    struct uring *s = loop->backend_state;
+    struct even__uring_state *s = loop->backend_state;
     if (s->outer_fd >= 0)
         return s->outer_fd;
     struct epoll_event e = { .events = EPOLLIN | EPOLLET };
@@ -722,7 +687,8 @@ static int uring_fd(even_loop *loop)
 
 static int uring_poll(even_loop *loop, int64_t timeout)
 {
-    struct uring *s = loop->backend_state;
+    struct even__uring_state *s = loop->backend_state;
+    even__receivers_return(loop);
     bool all = fill(s);
     s->waited = false;
     if (end_all(s) || !all || io_uring_cq_ready(&s->ring))
@@ -760,7 +726,7 @@ static int uring_poll(even_loop *loop, int64_t timeout)
 
 static bool uring_peek(even_loop *loop)
 {
-    struct uring *s = loop->backend_state;
+    struct even__uring_state *s = loop->backend_state;
     if (!s->made)
         return false;   /* another thread's ring was dropped, and none could be made */
     if (io_uring_cq_ready(&s->ring) || kernel_flags(s) || !even__queue_is_empty(&s->ended))
@@ -775,7 +741,7 @@ static bool uring_peek(even_loop *loop)
 
 static void uring_submit(even_loop *loop)
 {
-    struct uring *s = loop->backend_state;
+    struct even__uring_state *s = loop->backend_state;
     fill(s);
     if (io_uring_sq_ready(&s->ring))
         (void)enter(s, 0, 0, 0);    /* what fails is tried again by the next poll(), which tells it */
@@ -804,7 +770,7 @@ static int may_be_watched(int fd)
 
 static int uring_watch(even_loop *loop, even_watch *w)
 {
-    struct uring *s = loop->backend_state;
+    struct even__uring_state *s = loop->backend_state;
     if ((unsigned)w->fd >= PORTS_MAX)
         return -EBADF;
     int rc = may_be_watched(w->fd);
@@ -831,7 +797,7 @@ static int uring_watch(even_loop *loop, even_watch *w)
 
 static void uring_unwatch(even_loop *loop, even_watch *w)
 {
-    struct uring *s = loop->backend_state;
+    struct even__uring_state *s = loop->backend_state;
     struct record *r = w->backend;
     struct port *p = &s->ports[w->fd];
     if (p->in == r)
@@ -857,6 +823,7 @@ const struct even__backend even__uring = {
     .now = uring_now,
     .start = uring_start,
     .cancel = uring_cancel,
+    .receive = even__uring_receive,
     .watch = uring_watch,
     .unwatch = uring_unwatch,
     .poll = uring_poll,

@@ -131,6 +131,7 @@ int even_loop_new(even_loop **out, const even_loop_options *options)
     even__queue_init(&loop->ready);
     even__queue_init(&loop->batch);
     even__queue_init(&loop->watches);
+    even__receivers_open(loop);
     loop->wake_fd = -1;
     loop->pid = getpid();
     even__trace_open();
@@ -158,7 +159,9 @@ int even_loop_close(even_loop *loop)
     __atomic_store_n(&loop->closing, true, __ATOMIC_RELEASE);
     while (!even__queue_is_empty(&loop->watches))
         even_watch_stop(even__container_of(loop->watches.next, even_watch, all));
+    even__receivers_drop(loop);
     loop->backend->close(loop);
+    even__receivers_close(loop);
     if (loop->above)
         loop->above->closed(loop);
     even__loop_running = running;
@@ -311,7 +314,7 @@ static bool queue_is_valid(const even_handle *head)
 
 bool even__loop_is_valid(even_loop *loop)
 {
-    bool ok = queue_is_valid(&loop->ready) && queue_is_valid(&loop->batch);
+    bool ok = queue_is_valid(&loop->ready) && queue_is_valid(&loop->batch) && even__receivers_are_valid(loop);
     for (uint32_t i = 1; ok && i <= loop->timers.count; i++) {
         const even_timer *t = loop->timers.slot[i].timer, *parent = loop->timers.slot[i > 1 ? (i + 2) / 4 : 1].timer;
         ok = t->index == i && t->deadline == loop->timers.slot[i].deadline && parent->deadline <= t->deadline &&

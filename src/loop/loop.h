@@ -43,6 +43,12 @@ struct even_loop {
     uint64_t wake_value;
     even_op wake;                   /* reads it */
 
+    /* Receivers. */
+    even_handle receivers;          /* those that are active, or keep something */
+    even_handle lent;               /* those whose owner looks at a piece */
+    uint64_t lent_in;               /* the pass in which the last of them was lent */
+    struct even__piece *scratch;    /* the large buffer, while nobody has it */
+
     /* The layer above: tasks. The loop knows only that it goes first, and may be bound to a thread. */
     void *tasks;
     const struct even__above {
@@ -95,6 +101,15 @@ static inline void even__inbox_awake(even_loop *loop)
 {
     atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
 }
+
+/* op.c: start the operation of a receiver. */
+void even__op_receive(even_op *op, int fd, bool direct);
+
+/* receiver.c */
+void even__receivers_open(even_loop *loop);
+void even__receivers_drop(even_loop *loop);     /* what is kept, before the backend ends the operations */
+void even__receivers_close(even_loop *loop);    /* and they themselves, after that */
+bool even__receivers_are_valid(even_loop *loop);
 
 /* Seconds to ns, saturated; -EINVAL for NaN. */
 int even__seconds_to_ns(double seconds, int64_t *ns);

@@ -80,6 +80,12 @@ void even_op_close(even_op *op, int fd)
     start(op, EVEN_OP_CLOSE, fd, NULL, 0, 0);
 }
 
+void even__op_receive(even_op *op, int fd, bool direct)
+{
+    op->events = POLLIN;
+    start(op, EVEN_OP_RECEIVE, fd, NULL, 0, direct ? EVEN__RECEIVE_DIRECT : 0);
+}
+
 void even_loop_adopt(even_loop *loop, int fd)
 {
     if (loop->backend->adopt)
