@@ -362,14 +362,16 @@ static void start(even_loop *loop, even_op *op)
         make_sure = true;
         break;
     case EVEN_OP_RECEIVE:
-        /* A registration that is made or changed tells of what is there; one that stands may have told it already. */
-        if (s && s->events == EDGE && !(s->dry & 1 << IN)) {
+        /* A registration that is made or changed tells of what is there; one that stands may have told it already. And a
+         * number that the table has no room for may be none. */
+        if (!s || (s->events == EDGE && !(s->dry & 1 << IN))) {
             r = poll_now(op);
             if (r != 0) {
                 finish(e, op, r);
                 return;
             }
-            s->dry |= (uint8_t)(1 << IN);
+            if (s)
+                s->dry |= (uint8_t)(1 << IN);
         }
         break;
     default: {
