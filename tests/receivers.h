@@ -13,7 +13,6 @@ static inline size_t roll(size_t n)
 }
 
 static inline bool is_sim(void) { return strcmp(even_loop_backend(loop), "sim") == 0; }
-static inline bool is_uring(void) { return strcmp(even_loop_backend(loop), "uring") == 0; }
 
 /* Byte `at` of the stream number `id`. */
 static inline unsigned char byte_of(unsigned id, uint64_t at)

@@ -224,6 +224,81 @@ TEST(a_start_before_the_stop_is_over_goes_on)
     close_both(pair);
 }
 
+/* Whoever runs first stops the other, whose handle stands in the queue already. */
+static struct sink *rivals[2], *stopped;
+
+static void rival_run(even_handle *h)
+{
+    sink_count(h);
+    struct sink *s = even_container_of(h, struct sink, r.handle);
+    if (!stopped) {
+        stopped = rivals[s == rivals[0]];
+        even_receiver_stop(&stopped->r);
+    }
+    if (!even_receiver_is_active(&s->r))
+        even_loop_stop(loop);
+}
+
+TEST(who_is_stopped_is_not_run_for_what_came)
+{
+    int one[2], two[2];
+    struct sink a, b;
+    open_loop();
+    open_pair(one);
+    open_pair(two);
+    sink_init(&a, one[0], 0);
+    sink_init(&b, two[0], 0);
+    a.r.handle.run = b.r.handle.run = rival_run;
+    rivals[0] = &a;
+    rivals[1] = &b;
+    stopped = NULL;
+    even_receiver_start(&a.r);
+    even_receiver_start(&b.r);
+    pump();
+    struct wop s[2];
+    even_op_send(expect(&s[0]), one[1], "x", 1, 0);
+    even_op_send(expect(&s[1]), two[1], "x", 1, 0);
+    while (waiting || b.inactive_runs + a.inactive_runs == 0)
+        assert_int_equal(even_loop_run_forever(loop), 0);
+    pump();
+    assert_false(even_receiver_is_active(&stopped->r));
+    assert_int_equal(stopped->inactive_runs, 1);
+    assert_int_equal(stopped->runs, 1);
+    close_loop();
+    close_both(one);
+    close_both(two);
+}
+
+static int released;
+
+static void count_released(struct even__piece *p)
+{
+    (void)p;
+    released++;
+}
+
+/* A backend may hand over what it has while the stop is on its way. */
+TEST(what_comes_after_a_stop_is_kept_elsewhere)
+{
+    int pair[2];
+    struct sink in;
+    open_loop();
+    open_pair(pair);
+    sink_init(&in, pair[0], 0);
+    in.r.handle.run = watched_run;
+    even_receiver_start(&in.r);
+    even_receiver_stop(&in.r);
+    released = 0;
+    struct even__piece late = { NULL, count_released, (unsigned char *)"late", 4 };
+    even__receiver_piece(&in.r.op, &late);
+    assert_true(released == 1 || test_fault_fired());
+    assert_false(even_handle_is_queued(&in.r.handle));
+    expect_piece(&in, "late");
+    expect_nothing(&in);
+    close_loop();
+    close_both(pair);
+}
+
 /* Bytes that the kernel had handed over already, or is about to, when the stop came. */
 TEST(a_stop_as_bytes_arrive_loses_none, .on = TEST_KERNEL)
 {
