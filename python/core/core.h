@@ -11,19 +11,21 @@
 /* Names that are looked up often, and functions of evenloop/_support.py: what is rare, and better said in Python. Each is
  * declared once, here; module.c makes them. */
 #define STRINGS(X)                                                                                                     \
-    X(add_done_callback, "add_done_callback") X(backend, "backend") X(buffer_updated, "buffer_updated")                \
+    X(backend, "backend") X(buffer_updated, "buffer_updated")                \
     X(call_at, "call_at") X(call_soon, "call_soon") X(call_soon_threadsafe, "call_soon_threadsafe")                    \
-    X(context, "context") X(create_future, "create_future") X(data_received, "data_received") X(done, "done")          \
+    X(context, "context") X(data_received, "data_received") X(done, "done")          \
     X(get_buffer, "get_buffer") X(maybe_pause, "_maybe_pause_protocol") X(maybe_resume, "_maybe_resume_protocol")      \
     X(on_eof, "_on_eof") X(on_flushed, "_on_flushed") X(seed, "seed") X(set_result, "set_result")                      \
     X(thread_id, "_thread_id")
-#define SUPPORT(X) X(callback_failed) X(check_call) X(extract_stack) X(handle_failed) X(run_debug)
+#define SUPPORT(X) X(callback_failed) X(check_call) X(extract_stack) X(handle_failed) X(run_debug) \
+    X(transport_debug)
 
 /* What the module keeps for an interpreter. */
 struct state {
-    PyTypeObject *loop_type, *handle_type, *timer_handle_type, *watch_type, *stream_type, *wait_type;
-    PyTypeObject *flow_control;     /* asyncio's _FlowControlMixin */
-    PyObject *empty_tuple, *minus_one;
+    PyTypeObject *loop_type, *handle_type, *timer_handle_type, *watch_type, *transport_type, *wait_type;
+    /* asyncio's: */
+    PyObject *buffered_protocol, *task, *future, *create_task, *socket;
+    PyObject *empty_tuple, *minus_one, *names_loop;
 #define STRING(name, text) PyObject *str_##name;
     STRINGS(STRING)
 #undef STRING
@@ -39,18 +41,30 @@ struct loop {
     PyObject *watches;          /* {descriptor: Watch} */
     struct wait *waits;         /* sock_* that wait */
     char *scratch;              /* where they receive */
-    struct stream *transports;  /* that have an operation going on */
+    unsigned char *fd_flags;    /* by descriptor: what is known of it */
+    int fds;
+    struct transport *transports;   /* that have an operation going on */
+    PyObject *task_factory;     /* NULL or None: asyncio's Task */
+    PyObject *spare[2];         /* handles and timers that are gone: the memory of the next ones */
+    int spare_count[2];
     PyObject *raised;           /* SystemExit or KeyboardInterrupt, on its way out of the run */
     PyThreadState *waiting;     /* the loop's thread is inside a wait and has let the interpreter go */
     bool debug, closed, stopping;
 };
 
 extern PyModuleDef even__module;
-extern PyType_Spec even__loop_spec, even__watch_spec, even__stream_spec, even__wait_spec;
+extern PyType_Spec even__loop_spec, even__watch_spec, even__wait_spec;
 
 static inline struct state *state_of_module(PyObject *module)
 {
     return PyModule_GetState(module);
+}
+
+/* Of a type, or of one that derives from one of ours; NULL with an exception. */
+static inline struct state *state_of_type(PyTypeObject *type)
+{
+    PyObject *module = PyType_GetModuleByDef(type, &even__module);
+    return module ? state_of_module(module) : NULL;
 }
 
 static inline struct loop *as_loop(PyObject *o)
@@ -62,6 +76,8 @@ static inline struct loop *as_loop(PyObject *o)
 
 /* Where a slot of one of asyncio's classes lies in its objects. */
 int slot_offset(PyObject *type, const char *name, Py_ssize_t *where);
+/* Where all slots of a type and of its bases lie: their number; -1 with an exception. */
+int slots_of(PyTypeObject *type, Py_ssize_t *where, size_t most);
 int handle_types_make(PyObject *module, struct state *state);
 
 /* A handle of the loop; a new reference. `context` NULL or None: a copy of the current one. */
@@ -80,6 +96,8 @@ PyObject *handles_list(struct loop *loop, bool timers);
 int handles_traverse(struct loop *loop, visitproc visit, void *arg);
 /* The loop is being closed: drop what is queued, unrun. */
 void handles_drop(struct loop *loop);
+/* It is gone: so is what it kept of them. */
+void handles_free(struct loop *loop);
 
 /* ---- loop.c ---- */
 
@@ -99,7 +117,10 @@ PyObject *loop_watched(PyObject *self, PyObject *fd);
 
 /* ---- transport.c ---- */
 
-int stream_learn_slots(struct state *state);
+/* How a protocol takes what comes. */
+enum protocol_kind { PROTOCOL_PLAIN, PROTOCOL_BUFFERED };
+
+int transport_type_make(PyObject *module, struct state *state);
 /* A run ends: what was written goes out before. */
 void transports_flush(struct loop *loop);
 /* The core's loop is gone: let go of what its operations held. */
@@ -108,9 +129,11 @@ int transports_traverse(struct loop *loop, visitproc visit, void *arg);
 
 /* ---- sock.c ---- */
 
-PyObject *loop_recv_now(PyObject *self, PyObject *const *args, Py_ssize_t n);
-PyObject *loop_send_now(PyObject *self, PyObject *const *args, Py_ssize_t n);
-PyObject *loop_wait(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *loop_recv(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *loop_send(PyObject *self, PyObject *const *args, Py_ssize_t n);
+/* The descriptor is a transport's now: what was known of its number is over. */
+void fd_gets_transport(struct loop *loop, int fd);
+PyObject *loop_forget_fd(PyObject *self, PyObject *fd);
 void waits_drop(struct loop *loop);
 int waits_traverse(struct loop *loop, visitproc visit, void *arg);
 

@@ -4,10 +4,14 @@
 #include "loop/loop.h"
 #include <structmember.h>
 
+enum { SLOTS_MAX = 16, SPARE_MAX = 256 };
+
 /* Where asyncio's slots lie in an object: the same in every interpreter of the process. */
 static struct {
     Py_ssize_t callback, args, cancelled, loop, source_traceback, repr, context, when, scheduled;
     Py_ssize_t handle_end, timer_end;       /* and our own part */
+    Py_ssize_t slots[SLOTS_MAX];            /* all of them, of either class */
+    size_t slots_count, timer_only;         /* the first of them are a timer's alone */
 } at;
 
 struct part {
@@ -117,11 +121,79 @@ static void run_timer(even_handle *h)
     Py_DECREF(self);
 }
 
+/* ---- memory: one that is gone is the next one ---- */
+
+static void *link_of(PyObject *handle)
+{
+    return (char *)handle + at.callback;
+}
+
+static PyObject *spare_take(struct loop *loop, bool timer)
+{
+    PyObject *self = loop->spare[timer];
+    if (!self)
+        return NULL;
+    loop->spare[timer] = *(PyObject **)link_of(self);
+    loop->spare_count[timer]--;
+    *(PyObject **)link_of(self) = NULL;
+    if (timer)
+        memset(timer_part_of(self), 0, sizeof(struct timer_part));
+    else
+        memset(part_of(self), 0, sizeof(struct part));
+    _Py_NewReference(self);
+    PyObject_GC_Track(self);
+    return self;
+}
+
+static bool spare_keep(struct loop *loop, PyObject *self, bool timer)
+{
+#ifdef Py_GIL_DISABLED
+    return false;       /* threads would meet here */
+#endif
+    if (!loop->core || loop->spare_count[timer] == SPARE_MAX)
+        return false;
+    *(PyObject **)link_of(self) = loop->spare[timer];
+    loop->spare[timer] = self;
+    loop->spare_count[timer]++;
+    return true;
+}
+
+void handles_free(struct loop *loop)
+{
+    for (int timer = 0; timer < 2; timer++)
+        while (loop->spare[timer]) {
+            PyObject *self = loop->spare[timer];
+            PyTypeObject *type = Py_TYPE(self);
+            loop->spare[timer] = *(PyObject **)link_of(self);
+            loop->spare_count[timer]--;
+            type->tp_free(self);
+            Py_DECREF(type);
+        }
+}
+
+static void handle_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (SLOT(self, type->tp_weaklistoffset))
+        PyObject_ClearWeakRefs(self);
+    struct loop *loop = (struct loop *)Py_XNewRef(SLOT(self, at.loop));
+    const bool timer = loop && type == loop->state->timer_handle_type;
+    for (size_t i = timer ? 0 : at.timer_only; i < at.slots_count; i++)
+        Py_CLEAR(SLOT(self, at.slots[i]));
+    if (!loop || !spare_keep(loop, self, timer)) {
+        type->tp_free(self);
+        Py_DECREF(type);
+    }
+    Py_XDECREF((PyObject *)loop);
+}
+
 /* ---- making ---- */
 
-static PyObject *make(PyTypeObject *type, struct loop *loop, PyObject *callback, PyObject *const *args, Py_ssize_t n,
+static PyObject *make(struct loop *loop, bool timer, PyObject *callback, PyObject *const *args, Py_ssize_t n,
                       PyObject *context)
 {
+    PyTypeObject *type = timer ? loop->state->timer_handle_type : loop->state->handle_type;
     PyObject *tuple, *self;
     if (n == 0) {
         tuple = Py_NewRef(loop->state->empty_tuple);
@@ -133,7 +205,9 @@ static PyObject *make(PyTypeObject *type, struct loop *loop, PyObject *callback,
             PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
     }
     context = context && context != Py_None ? Py_NewRef(context) : PyContext_CopyCurrent();
-    self = context ? type->tp_alloc(type, 0) : NULL;
+    self = context ? spare_take(loop, timer) : NULL;
+    if (context && !self)
+        self = type->tp_alloc(type, 0);
     if (!self) {
         Py_XDECREF(context);
         Py_DECREF(tuple);
@@ -160,7 +234,7 @@ static PyObject *make(PyTypeObject *type, struct loop *loop, PyObject *callback,
 
 PyObject *handle_new(struct loop *loop, PyObject *callback, PyObject *const *args, Py_ssize_t n, PyObject *context)
 {
-    PyObject *self = make(loop->state->handle_type, loop, callback, args, n, context);
+    PyObject *self = make(loop, false, callback, args, n, context);
     if (self)
         part_of(self)->handle.run = run;
     return self;
@@ -169,7 +243,7 @@ PyObject *handle_new(struct loop *loop, PyObject *callback, PyObject *const *arg
 PyObject *timer_handle_new(struct loop *loop, PyObject *when, PyObject *callback, PyObject *const *args, Py_ssize_t n,
                            PyObject *context)
 {
-    PyObject *self = make(loop->state->timer_handle_type, loop, callback, args, n, context);
+    PyObject *self = make(loop, true, callback, args, n, context);
     if (!self)
         return NULL;
     timer_part_of(self)->timer.handle.run = run_timer;
@@ -392,12 +466,40 @@ int slot_offset(PyObject *type, const char *name, Py_ssize_t *where)
     return 0;
 }
 
+int slots_of(PyTypeObject *type, Py_ssize_t *where, size_t most)
+{
+    size_t count = 0;
+    for (; type; type = type->tp_base) {
+        PyObject *dict = PyObject_GetAttrString((PyObject *)(void *)type, "__dict__"), *values;
+        values = dict ? PyMapping_Values(dict) : NULL;
+        Py_XDECREF(dict);
+        if (!values)
+            return -1;
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(values); i++) {
+            PyObject *value = PyList_GET_ITEM(values, i);
+            if (!Py_IS_TYPE(value, &PyMemberDescr_Type))
+                continue;
+            const PyMemberDef *member = ((PyMemberDescrObject *)(void *)value)->d_member;
+            if (member->type != T_OBJECT_EX)
+                continue;
+            if (count == most) {
+                PyErr_SetString(PyExc_ImportError, "one of asyncio's classes has more slots than expected");
+                Py_DECREF(values);
+                return -1;
+            }
+            where[count++] = member->offset;
+        }
+        Py_DECREF(values);
+    }
+    return (int)count;
+}
+
 static PyTypeObject *derive(PyObject *module, PyObject *base, const char *name, PyMethodDef *methods, size_t part,
                             Py_ssize_t *end)
 {
     Py_ssize_t size = ((PyTypeObject *)(void *)base)->tp_basicsize;
     *end = (size + 15) & ~(Py_ssize_t)15;
-    PyType_Slot slots[] = { { Py_tp_methods, methods }, { 0, NULL } };
+    PyType_Slot slots[] = { { Py_tp_methods, methods }, { Py_tp_dealloc, handle_dealloc }, { 0, NULL } };
     /* Py_TPFLAGS_HAVE_GC, traverse and clear come from the base: all references are in its slots. */
     PyType_Spec spec = { name, (int)(*end + (Py_ssize_t)part), 0, Py_TPFLAGS_DEFAULT, slots };
     return (PyTypeObject *)(void *)PyType_FromModuleAndSpec(module, &spec, base);
@@ -419,6 +521,12 @@ int handle_types_make(PyObject *module, struct state *state)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (slot_offset(names[i].type, names[i].name, names[i].where) < 0)
             goto out;
+    int base = slots_of((PyTypeObject *)(void *)handle, at.slots, SLOTS_MAX);
+    int all = base < 0 ? -1 : slots_of((PyTypeObject *)(void *)timer, at.slots, SLOTS_MAX);
+    if (all < 0)
+        goto out;
+    at.slots_count = (size_t)all;
+    at.timer_only = (size_t)(all - base);
     state->handle_type = derive(module, handle, "evenloop._core.Handle", handle_methods, sizeof(struct part), &at.handle_end);
     state->timer_handle_type = derive(module, timer, "evenloop._core.TimerHandle", timer_handle_methods,
                                       sizeof(struct timer_part), &at.timer_end);

@@ -1,6 +1,7 @@
 /* The loop's type: what is called often. evenloop.Loop derives from it and from asyncio's loop, in this order. */
 #include "core.h"
 #include <math.h>
+#include <structmember.h>
 
 /* ---- errors ---- */
 
@@ -243,6 +244,45 @@ static PyObject *call_later(PyObject *self, PyObject *const *args, Py_ssize_t n,
     return handle;
 }
 
+/* ---- tasks and futures: asyncio's, made without a frame of Python's ---- */
+
+static PyObject *create_task(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    struct loop *loop = as_loop(self);
+    struct state *state = loop->state;
+    enum { NAMES_MAX = 6 };
+    const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+    if (!loop_check_open(loop))
+        return NULL;
+    if (n != 1 || named > NAMES_MAX || loop->debug || (loop->task_factory && loop->task_factory != Py_None)) {
+        PyObject *bound[NAMES_MAX + 4] = { self };
+        if (n + named > NAMES_MAX + 3) {
+            PyErr_SetString(PyExc_TypeError, "create_task() takes a coroutine, name= and context=");
+            return NULL;
+        }
+        memcpy(bound + 1, args, (size_t)(n + named) * sizeof *args);
+        return PyObject_Vectorcall(state->create_task, bound, (size_t)n + 1, names);
+    }
+    /* Task(coro, loop=self, ...) */
+    PyObject *with[NAMES_MAX + 2] = { args[0], self }, *all = Py_NewRef(state->names_loop);
+    if (named) {
+        memcpy(with + 2, args + 1, (size_t)named * sizeof *args);
+        Py_SETREF(all, PySequence_Concat(all, names));
+        if (!all)
+            return NULL;
+    }
+    PyObject *task = PyObject_Vectorcall(state->task, with, 1, all);
+    Py_DECREF(all);
+    return task;
+}
+
+static PyObject *create_future(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct state *state = as_loop(self)->state;
+    return PyObject_Vectorcall(state->future, &self, 0, state->names_loop);
+}
+
 /* A handle of asyncio's own, such as a signal's: called in the next pass. */
 static PyObject *add_callback(PyObject *self, PyObject *handle)
 {
@@ -269,10 +309,9 @@ static PyObject *add_callback(PyObject *self, PyObject *handle)
 static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     (void)args;
-    PyObject *module = PyType_GetModuleByDef(type, &even__module);
-    if (!module)
+    struct state *state = state_of_type(type);
+    if (!state)
         return NULL;
-    struct state *state = state_of_module(module);
     PyObject *backend = keywords ? PyDict_GetItemWithError(keywords, state->str_backend) : NULL;
     PyObject *seed = keywords ? PyDict_GetItemWithError(keywords, state->str_seed) : NULL;
     even_loop_options options = { NULL, 0 };
@@ -328,6 +367,7 @@ static int loop_traverse(PyObject *o, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(o));
     Py_VISIT(as_loop(o)->watches);
     Py_VISIT(as_loop(o)->raised);
+    Py_VISIT(as_loop(o)->task_factory);
     /* What its queues hold; not while its own thread may be changing them: then it is in use anyway. */
     int rc = 0;
     if (as_loop(o)->core && !as_loop(o)->waiting &&
@@ -341,6 +381,7 @@ static int loop_clear(PyObject *o)
     close_core(as_loop(o));
     Py_CLEAR(as_loop(o)->watches);
     Py_CLEAR(as_loop(o)->raised);
+    Py_CLEAR(as_loop(o)->task_factory);
     return 0;
 }
 
@@ -349,7 +390,9 @@ static void loop_dealloc(PyObject *o)
     PyTypeObject *type = Py_TYPE(o);
     PyObject_GC_UnTrack(o);
     loop_clear(o);
+    handles_free(as_loop(o));
     PyMem_RawFree(as_loop(o)->scratch);
+    PyMem_RawFree(as_loop(o)->fd_flags);
     type->tp_free(o);
     Py_DECREF(type);
 }
@@ -409,6 +452,11 @@ static PyGetSetDef attributes[] = {
     { 0 },
 };
 
+static PyMemberDef members[] = {
+    { "_task_factory", T_OBJECT, offsetof(struct loop, task_factory), 0, NULL },
+    { 0 },
+};
+
 static PyMethodDef methods[] = {
     { "call_soon", (PyCFunction)(void (*)(void))call_soon, METH_FASTCALL | METH_KEYWORDS,
       "call_soon($self, callback, /, *args, context=None)\n--\n\nCall it in the next pass." },
@@ -418,6 +466,9 @@ static PyMethodDef methods[] = {
       "call_later($self, delay, callback, /, *args, context=None)\n--\n\nCall it after `delay` seconds." },
     { "call_at", (PyCFunction)(void (*)(void))call_at, METH_FASTCALL | METH_KEYWORDS,
       "call_at($self, when, callback, /, *args, context=None)\n--\n\nCall it when time() is `when`." },
+    { "create_task", (PyCFunction)(void (*)(void))create_task, METH_FASTCALL | METH_KEYWORDS,
+      "create_task($self, coro, /, **options)\n--\n\nMake a coroutine a task; it runs in the next pass, at the earliest." },
+    { "create_future", create_future, METH_NOARGS, "A future of this loop's." },
     { "time", loop_time, METH_NOARGS, "The loop's clock, in seconds: monotonic." },
     { "stop", stop, METH_NOARGS, "Finish the pass in progress, then end the run." },
     { "is_closed", is_closed, METH_NOARGS, "True once it is closed." },
@@ -430,9 +481,9 @@ static PyMethodDef methods[] = {
     { "_add_writer", (PyCFunction)(void (*)(void))loop_add_writer, METH_FASTCALL, NULL },
     { "_remove_reader", loop_remove_reader, METH_O, NULL },
     { "_remove_writer", loop_remove_writer, METH_O, NULL },
-    { "_recv_now", (PyCFunction)(void (*)(void))loop_recv_now, METH_FASTCALL, NULL },
-    { "_send_now", (PyCFunction)(void (*)(void))loop_send_now, METH_FASTCALL, NULL },
-    { "_wait", (PyCFunction)(void (*)(void))loop_wait, METH_FASTCALL, NULL },
+    { "_recv", (PyCFunction)(void (*)(void))loop_recv, METH_FASTCALL, NULL },
+    { "_send", (PyCFunction)(void (*)(void))loop_send, METH_FASTCALL, NULL },
+    { "_forget_fd", loop_forget_fd, METH_O, NULL },
     { "_watched", loop_watched, METH_O, NULL },
     { 0 },
 };
@@ -443,6 +494,7 @@ static PyType_Slot slots[] = {
     { Py_tp_traverse, loop_traverse },
     { Py_tp_clear, loop_clear },
     { Py_tp_methods, methods },
+    { Py_tp_members, members },
     { Py_tp_getset, attributes },
     { 0, NULL },
 };

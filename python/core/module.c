@@ -12,9 +12,9 @@ static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
 static bool add_types(PyObject *module, struct state *s)
 {
     return (s->loop_type = add_type(module, &even__loop_spec)) && (s->watch_type = add_type(module, &even__watch_spec)) &&
-           (s->stream_type = add_type(module, &even__stream_spec)) && (s->wait_type = add_type(module, &even__wait_spec)) &&
-           stream_learn_slots(s) == 0 && handle_types_make(module, s) == 0 && PyModule_AddType(module, s->handle_type) == 0 &&
-           PyModule_AddType(module, s->timer_handle_type) == 0;
+           (s->wait_type = add_type(module, &even__wait_spec)) && handle_types_make(module, s) == 0 &&
+           transport_type_make(module, s) == 0 && PyModule_AddType(module, s->handle_type) == 0 &&
+           PyModule_AddType(module, s->timer_handle_type) == 0 && PyModule_AddType(module, s->transport_type) == 0;
 }
 
 static bool take_support(struct state *s)
@@ -27,13 +27,37 @@ static bool take_support(struct state *s)
     return ok;
 }
 
+/* What is called or asked for often of asyncio's. */
+static bool take_asyncio(struct state *s)
+{
+    const struct { const char *module, *class, *attribute; PyObject **to; } names[] = {
+        { "asyncio.protocols", "BufferedProtocol", NULL, &s->buffered_protocol },
+        { "asyncio.tasks", "Task", NULL, &s->task },
+        { "asyncio.futures", "Future", NULL, &s->future },
+        { "asyncio.base_events", "BaseEventLoop", "create_task", &s->create_task },
+        { "socket", "socket", NULL, &s->socket },
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        PyObject *module = PyImport_ImportModule(names[i].module);
+        PyObject *found = module ? PyObject_GetAttrString(module, names[i].class) : NULL;
+        Py_XDECREF(module);
+        if (found && names[i].attribute)
+            Py_SETREF(found, PyObject_GetAttrString(found, names[i].attribute));
+        if (!found)
+            return false;
+        *names[i].to = found;
+    }
+    return true;
+}
+
 static int module_exec(PyObject *module)
 {
     struct state *s = state_of_module(module);
-    bool ok = (s->empty_tuple = PyTuple_New(0)) && (s->minus_one = PyLong_FromLong(-1));
+    bool ok = (s->empty_tuple = PyTuple_New(0)) && (s->minus_one = PyLong_FromLong(-1)) &&
+              (s->names_loop = Py_BuildValue("(s)", "loop"));
 #define INTERN(name, text) ok = ok && (s->str_##name = PyUnicode_InternFromString(text));
     STRINGS(INTERN)
-    return ok && take_support(s) && add_types(module, s) &&
+    return ok && take_support(s) && take_asyncio(s) && add_types(module, s) &&
                    PyModule_AddStringConstant(module, "version", even_version()) == 0
                ? 0
                : -1;
@@ -42,8 +66,8 @@ static int module_exec(PyObject *module)
 /* Every object of the state, once. */
 #define EACH_STRING(name, text) EACH(str_##name)
 #define STATE                                                                                                          \
-    EACH(loop_type) EACH(handle_type) EACH(timer_handle_type) EACH(watch_type) EACH(stream_type) EACH(wait_type)       \
-    EACH(flow_control) EACH(empty_tuple) EACH(minus_one) SUPPORT(EACH) STRINGS(EACH_STRING)
+    EACH(loop_type) EACH(handle_type) EACH(timer_handle_type) EACH(watch_type) EACH(transport_type) EACH(wait_type)    \
+    EACH(buffered_protocol) EACH(task) EACH(future) EACH(create_task) EACH(socket) EACH(empty_tuple) EACH(minus_one) EACH(names_loop) SUPPORT(EACH) STRINGS(EACH_STRING)
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {

@@ -1,71 +1,144 @@
-/* What the sock_* coroutines of evenloop.Loop stand on: one try that does not wait, and a future for readiness. */
+/* What sock_recv and sock_sendall of evenloop.Loop stand on: a try that does not wait, and an object that does. */
 #include "core.h"
 #include <poll.h>
+#include <structmember.h>
 #include <sys/socket.h>
 
 enum { SCRATCH = 256 * 1024 };
 
-/* bytes, or None if it would wait: _recv_now(descriptor, n) */
-PyObject *loop_recv_now(PyObject *self, PyObject *const *args, Py_ssize_t n)
+/* What is known of a descriptor's number. */
+enum {
+    NO_TRANSPORT = 1,       /* it was checked that no transport has it */
+    DRY = 2,                /* a receive took all that was there: the next one waits first. A mistake costs a pass, no more */
+};
+
+/* The flags of a descriptor; NULL with an exception. */
+static unsigned char *flags_of(struct loop *loop, int fd)
 {
-    struct loop *loop = as_loop(self);
-    if (n != 2) {
-        PyErr_SetString(PyExc_TypeError, "_recv_now(descriptor, n)");
+    if (fd < loop->fds)
+        return &loop->fd_flags[fd];
+    int fds = loop->fds ? loop->fds : 64;
+    while (fds <= fd)
+        fds *= 2;
+    unsigned char *larger = PyMem_RawRealloc(loop->fd_flags, (size_t)fds);
+    if (!larger) {
+        PyErr_NoMemory();
         return NULL;
     }
-    int fd = PyObject_AsFileDescriptor(args[0]);
+    memset(larger + loop->fds, 0, (size_t)(fds - loop->fds));
+    loop->fd_flags = larger;
+    loop->fds = fds;
+    return &loop->fd_flags[fd];
+}
+
+void fd_gets_transport(struct loop *loop, int fd)
+{
+    if (fd < loop->fds)
+        loop->fd_flags[fd] = 0;
+}
+
+PyObject *loop_forget_fd(PyObject *self, PyObject *o)
+{
+    int fd = PyObject_AsFileDescriptor(o);
+    if (fd < 0)
+        return NULL;
+    fd_gets_transport(as_loop(self), fd);
+    Py_RETURN_NONE;
+}
+
+/* The descriptor of a socket that may be used so; -1 with an exception. */
+static int take_socket(struct loop *loop, PyObject *sock)
+{
+    if (!Py_IS_TYPE(sock, (PyTypeObject *)loop->state->socket) || loop->debug) {
+        PyObject *none = PyObject_CallMethod((PyObject *)loop, "_check_sock", "O", sock);
+        Py_XDECREF(none);
+        if (!none)
+            return -1;
+    }
+    return loop_check_open(loop) ? PyObject_AsFileDescriptor(sock) : -1;
+}
+
+/* One shot of poll(2) and a future for its end, which is what one awaits it by. Whoever gives up ends it by close(). */
+struct wait {
+    PyObject_HEAD
+    struct loop *loop;
+    PyObject *future;
+    even_op op;
+    Py_ssize_t sent;
+    struct wait *next, **link;      /* in the loop's list of those that go on */
+};
+
+static PyObject *wait_new(struct loop *loop, PyObject *sock, int fd, int events);
+
+/* bytes, or a Wait if it has to: _recv(socket, n, True after a Wait) */
+PyObject *loop_recv(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    struct loop *loop = as_loop(self);
+    if (n != 3) {
+        PyErr_SetString(PyExc_TypeError, "_recv(socket, n, again)");
+        return NULL;
+    }
+    int fd = take_socket(loop, args[0]);
     Py_ssize_t wanted = fd < 0 ? -1 : PyLong_AsSsize_t(args[1]);
     if (wanted < 0) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_ValueError, "negative buffersize in recv");
         return NULL;
     }
+    unsigned char *flags = flags_of(loop, fd);
     /* Into memory of the loop's: what was asked for may be much more than what comes. */
-    if (!loop->scratch && !(loop->scratch = PyMem_RawMalloc(SCRATCH)))
-        return PyErr_NoMemory();
-    ssize_t got = recv(fd, loop->scratch, wanted < SCRATCH ? (size_t)wanted : (size_t)SCRATCH, MSG_DONTWAIT);
-    if (got >= 0)
-        return PyBytes_FromStringAndSize(loop->scratch, got);
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
-        Py_RETURN_NONE;
-    return PyErr_SetFromErrno(PyExc_OSError);
+    if (!loop->scratch && flags && !(loop->scratch = PyMem_RawMalloc(SCRATCH)))
+        PyErr_NoMemory();
+    if (!loop->scratch || !flags)
+        return NULL;
+    if (!(*flags & DRY) || args[2] == Py_True) {
+        size_t most = wanted < SCRATCH ? (size_t)wanted : (size_t)SCRATCH;
+        ssize_t got = recv(fd, loop->scratch, most, MSG_DONTWAIT);
+        if (got >= 0) {
+            *flags = (unsigned char)((size_t)got < most && got > 0 ? *flags | DRY : *flags & ~DRY);
+            return PyBytes_FromStringAndSize(loop->scratch, got);
+        }
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+            return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return wait_new(loop, args[0], fd, POLLIN);
 }
 
-/* How much went, or None if it would wait: _send_now(descriptor, data, from) */
-PyObject *loop_send_now(PyObject *self, PyObject *const *args, Py_ssize_t n)
+/* How much was sent in all, or a Wait if it has to: _send(socket, data, from) */
+PyObject *loop_send(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
-    (void)self;
+    struct loop *loop = as_loop(self);
     Py_buffer view;
     if (n != 3) {
-        PyErr_SetString(PyExc_TypeError, "_send_now(descriptor, data, from)");
+        PyErr_SetString(PyExc_TypeError, "_send(socket, data, from)");
         return NULL;
     }
-    int fd = PyObject_AsFileDescriptor(args[0]);
+    int fd = take_socket(loop, args[0]);
     Py_ssize_t from = fd < 0 ? -1 : PyLong_AsSsize_t(args[2]);
     if (from < 0 || PyObject_GetBuffer(args[1], &view, PyBUF_SIMPLE) < 0)
         return NULL;
-    size_t left = from < view.len ? (size_t)(view.len - from) : 0;
-    ssize_t sent = send(fd, (char *)view.buf + from, left, MSG_NOSIGNAL | MSG_DONTWAIT);
-    int error = errno;
+    const Py_ssize_t all = view.len;
+    ssize_t sent = 0;
+    int error = 0;
+    while (from < all && error == 0) {      /* bounded: it does not wait */
+        sent = send(fd, (char *)view.buf + from, (size_t)(all - from), MSG_NOSIGNAL | MSG_DONTWAIT);
+        error = sent < 0 ? errno : 0;
+        from += sent > 0 ? sent : 0;
+    }
     PyBuffer_Release(&view);
-    if (sent >= 0)
-        return PyLong_FromSsize_t(sent);
-    if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR)
-        Py_RETURN_NONE;
-    errno = error;
-    return PyErr_SetFromErrno(PyExc_OSError);
+    if (error == 0)
+        Py_RETURN_TRUE;
+    if (error != EAGAIN && error != EWOULDBLOCK && error != EINTR) {
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    PyObject *wait = wait_new(loop, args[0], fd, POLLOUT);
+    if (wait)
+        ((struct wait *)(void *)wait)->sent = from;
+    return wait;
 }
 
-/* ---- a future for readiness ---- */
-
-/* One shot of poll(2). It is the future's done-callback as well: whoever cancels the future ends the poll. */
-struct wait {
-    PyObject_HEAD
-    struct loop *loop;
-    PyObject *future;
-    even_op op;
-    struct wait *next, **link;      /* in the loop's list of those that go on */
-};
+/* ---- waiting for readiness ---- */
 
 static struct wait *as_wait(PyObject *o)
 {
@@ -115,50 +188,49 @@ static void over(even_handle *h)
     let_go(w);
 }
 
-static PyObject *future_done(PyObject *self, PyObject *args, PyObject *keywords)
+static PyObject *wait_close(PyObject *self, PyObject *unused)
 {
-    (void)args;
-    (void)keywords;
+    (void)unused;
     if (as_wait(self)->loop->core && !as_wait(self)->loop->waiting)
         even_op_cancel(&as_wait(self)->op);
     Py_RETURN_NONE;
 }
 
-/* _wait(descriptor, for writing): a future, done once it is ready */
-PyObject *loop_wait(PyObject *self, PyObject *const *args, Py_ssize_t n)
+static PyObject *wait_new(struct loop *loop, PyObject *sock, int fd, int events)
 {
-    struct loop *loop = as_loop(self);
-    if (n != 2) {
-        PyErr_SetString(PyExc_TypeError, "_wait(descriptor, for writing)");
+    unsigned char *flags = flags_of(loop, fd);
+    if (!flags)
         return NULL;
+    if (!(*flags & NO_TRANSPORT)) {
+        PyObject *none = PyObject_CallMethod((PyObject *)loop, "_ensure_fd_no_transport", "O", sock);
+        Py_XDECREF(none);
+        if (!none || !(flags = flags_of(loop, fd)))
+            return NULL;
+        *flags |= NO_TRANSPORT;
     }
-    int fd = loop_check_open(loop) ? PyObject_AsFileDescriptor(args[0]) : -1, writing = fd < 0 ? -1 : PyObject_IsTrue(args[1]);
-    if (writing < 0)
-        return NULL;
-    PyObject *future = PyObject_CallMethodNoArgs(self, loop->state->str_create_future);
+    PyObject *self = (PyObject *)loop;
+    PyObject *future = PyObject_Vectorcall(loop->state->future, &self, 0, loop->state->names_loop);
     struct wait *w = future ? as_wait(loop->state->wait_type->tp_alloc(loop->state->wait_type, 0)) : NULL;
     if (!w) {
         Py_XDECREF(future);
         return NULL;
     }
     w->loop = as_loop(Py_NewRef(self));
-    w->future = Py_NewRef(future);
-    PyObject *callback[] = { future, (PyObject *)w };
-    PyObject *none = PyObject_VectorcallMethod(loop->state->str_add_done_callback, callback, 2, NULL);
-    if (!none) {
-        Py_DECREF(w);
-        Py_DECREF(future);
-        return NULL;
-    }
-    Py_DECREF(none);
+    w->future = future;
     even_op_init(&w->op, loop->core, over);
     w->next = loop->waits;
     w->link = &loop->waits;
     if (w->next)
         w->next->link = &w->next;
     loop->waits = w;
-    even_op_poll(&w->op, fd, writing ? POLLOUT : POLLIN);       /* has our reference until it is over */
-    return future;
+    Py_INCREF(w);                   /* the operation's */
+    even_op_poll(&w->op, fd, events);
+    return (PyObject *)w;
+}
+
+static PyObject *wait_await(PyObject *self)
+{
+    return PyObject_GetIter(as_wait(self)->future);
 }
 
 static int wait_traverse(PyObject *o, visitproc visit, void *arg)
@@ -185,8 +257,20 @@ static void wait_dealloc(PyObject *o)
     Py_DECREF(type);
 }
 
+static PyMethodDef methods[] = {
+    { "close", wait_close, METH_NOARGS, "Nobody waits any more." },
+    { 0 },
+};
+
+static PyMemberDef members[] = {
+    { "sent", T_PYSSIZET, offsetof(struct wait, sent), READONLY, "How much went before." },
+    { 0 },
+};
+
 static PyType_Slot slots[] = {
-    { Py_tp_call, future_done },
+    { Py_am_await, wait_await },
+    { Py_tp_methods, methods },
+    { Py_tp_members, members },
     { Py_tp_dealloc, wait_dealloc },
     { Py_tp_traverse, wait_traverse },
     { Py_tp_clear, wait_clear },

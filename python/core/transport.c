@@ -1,58 +1,61 @@
-/* A socket transport's hot half: receiving, and sending what one turn wrote as one. evenloop/_transport.py has the rest, which
- * is rare: beginning, closing, errors, the end of file. (Its class derives from asyncio's, whose memory has no room for ours.)
+/* The socket transport: receiving, sending what one turn wrote as one, and what a protocol asks often.
+ * evenloop/_transport.py derives from it and has the rest, which is rare: beginning, closing, errors, the end of the file.
  *
- * A receive stands while the protocol wants data; a send, while there is some. Each holds a reference of the stream: its
- * memory must stay until the core says that the operation is over. What comes in while reading is paused is kept. */
+ * It is asyncio's flow-control class with our part behind the slots of that. A receiver stands while the protocol wants data;
+ * a send, while there is some. Each holds a reference of the transport: its memory must stay until the core says that the
+ * operation is over. What comes in while reading is paused is kept by the receiver. */
 #include "core.h"
 #include <structmember.h>
 
-enum { READ_SMALL = 64 * 1024, READ_LARGE = 256 * 1024, CHUNKS_FIRST = 4 };
+enum { CHUNKS_FIRST = 4, SLOTS_MAX = 16 };
 
-struct stream {
-    PyObject_HEAD
-    struct loop *loop;
-    PyObject *transport, *protocol, *context;   /* the first two are NULL once the connection is lost */
-    even_op recv, send;
-    even_handle flush;              /* at the end of the turn */
-    struct stream *next, **link;      /* in the loop's list of those that hold a reference of themselves */
+struct transport {
+    struct loop *loop;                  /* NULL before _open() */
+    PyObject *context;
+    PyObject *protocol;                 /* NULL once the connection is lost */
+    PyObject *sock, *server, *empty_waiter;     /* the Python half's */
+    even_receiver receiver;
+    even_op send;
+    even_handle flush;                  /* at the end of the turn */
+    struct transport *next, **link;     /* in the loop's list of those that hold a reference of themselves */
     unsigned holds;
-    int fd;
+    int fd, conn_lost;
     /* coming in */
-    char *buffer;
-    size_t buffer_size;
-    bool buffered;                  /* the protocol is a BufferedProtocol */
-    char sendfile;                  /* is in progress: nothing may be written */
+    enum protocol_kind kind;
+    bool receiving;                     /* the receiver holds a reference */
     char begun, paused, closing, eof, reading_over;
-    bool kept;                      /* recv.result came while paused, or the protocol had not taken all of it */
-    bool delivering;                /* the buffer is in use */
-    size_t kept_from;               /* what of it was taken */
-    char tell_flushed;              /* somebody waits for all to be sent: the end, a shutdown, sendfile */
+    char sendfile;                      /* is in progress: nothing may be written */
+    char tell_flushed;                  /* somebody waits for all to be sent: the end, a shutdown, sendfile */
     /* going out */
-    PyObject **chunks;              /* not yet being sent */
+    PyObject **chunks;                  /* not yet being sent */
     size_t count, capacity;
     PyObject *sending;
-    size_t sent, size;              /* of `sending`; of all that is to be sent */
-    int conn_lost;
+    size_t sent, size;                  /* of `sending`; of all that is to be sent */
 };
 
-/* Where asyncio's flow control keeps its figures: the same in every interpreter of the process. */
-static struct { Py_ssize_t paused, high, low; } at;
+/* Where asyncio's slots lie in an object, and our part: the same in every interpreter of the process. */
+static struct {
+    Py_ssize_t paused, high, low;
+    Py_ssize_t slots[SLOTS_MAX];
+    size_t slots_count;
+    Py_ssize_t part;
+} at;
 
 #define SLOT(o, where) (*(PyObject **)(void *)((char *)(o) + (where)))
 
-static struct stream *as_stream(PyObject *o)
+static struct transport *part_of(PyObject *o)
 {
-    return (struct stream *)(void *)o;
+    return (struct transport *)(void *)((char *)o + at.part);
 }
 
-static PyObject *object_of(struct stream *t)
+static PyObject *object_of(struct transport *t)
 {
-    return (PyObject *)(void *)t;
+    return (PyObject *)(void *)((char *)t - at.part);
 }
 
 /* ---- holding itself ---- */
 
-static void hold(struct stream *t)
+static void hold(struct transport *t)
 {
     if (t->holds++)
         return;
@@ -64,7 +67,7 @@ static void hold(struct stream *t)
     t->loop->transports = t;
 }
 
-static void let_go(struct stream *t)
+static void let_go(struct transport *t)
 {
     if (--t->holds)
         return;
@@ -74,10 +77,10 @@ static void let_go(struct stream *t)
     Py_DECREF(object_of(t));
 }
 
-/* ---- calling the protocol ---- */
+/* ---- calling the protocol, and the Python half ---- */
 
 /* A call in the transport's context; NULL with an exception. */
-static PyObject *call_method(struct stream *t, PyObject *name, PyObject *a, PyObject *b)
+static PyObject *call_method(struct transport *t, PyObject *name, PyObject *a, PyObject *b)
 {
     PyObject *args[] = { a, b };
     if (PyContext_Enter(t->context) < 0)
@@ -92,36 +95,33 @@ static PyObject *call_method(struct stream *t, PyObject *name, PyObject *a, PyOb
 }
 
 /* Tell the Python half. */
-static void tell(struct stream *t, PyObject *name)
+static void tell(struct transport *t, PyObject *name)
 {
-    PyObject *transport = Py_XNewRef(t->transport);
-    PyObject *result = transport ? call_method(t, name, transport, NULL) : NULL;
-    if (transport && !result && !loop_takes_exception(t->loop)) {
+    PyObject *self = object_of(t), *result = call_method(t, name, self, NULL);
+    if (!result && !loop_takes_exception(t->loop)) {
         PyObject *raised = PyErr_GetRaisedException();
-        result = PyObject_CallFunction(t->loop->state->callback_failed, "OOO", (PyObject *)t->loop, transport, raised);
+        result = PyObject_CallFunction(t->loop->state->callback_failed, "OOO", (PyObject *)t->loop, self, raised);
         Py_DECREF(raised);
         if (!result && !loop_takes_exception(t->loop))
-            PyErr_WriteUnraisable(transport);
+            PyErr_WriteUnraisable(self);
     }
     Py_XDECREF(result);
-    Py_XDECREF(transport);
 }
 
 /* An exception is set, the protocol's: _fatal_error(exc, message). */
-static void protocol_failed(struct stream *t, const char *message)
+static void protocol_failed(struct transport *t, const char *message)
 {
     if (loop_takes_exception(t->loop))
         return;
-    PyObject *raised = PyErr_GetRaisedException(), *transport = Py_XNewRef(t->transport);
-    PyObject *none = transport ? PyObject_CallMethod(transport, "_fatal_error", "Os", raised, message) : Py_NewRef(Py_None);
+    PyObject *raised = PyErr_GetRaisedException();
+    PyObject *none = PyObject_CallMethod(object_of(t), "_fatal_error", "Os", raised, message);
     if (!none && !loop_takes_exception(t->loop))
-        PyErr_WriteUnraisable(transport);
+        PyErr_WriteUnraisable(object_of(t));
     Py_XDECREF(none);
-    Py_XDECREF(transport);
     Py_DECREF(raised);
 }
 
-static void failed(struct stream *t, int status, const char *message)
+static void failed(struct transport *t, int status, const char *message)
 {
     raise_status(status);
     protocol_failed(t, message);
@@ -129,48 +129,44 @@ static void failed(struct stream *t, int status, const char *message)
 
 /* ---- receiving ---- */
 
-static void receive(struct stream *t)
+static void receive(struct transport *t)
 {
-    if (!t->begun || t->paused || t->closing || t->reading_over || t->conn_lost || t->delivering ||
-        even_op_is_pending(&t->recv) || even_handle_is_queued(&t->recv.handle))
+    if (!t->begun || t->paused || t->closing || t->reading_over || t->conn_lost)
         return;
-    if (t->kept) {
-        t->kept = false;
+    if (!t->receiving) {
+        t->receiving = true;
         hold(t);
-        even_call_soon(t->loop->core, &t->recv.handle);
-        return;
     }
-    if (!t->buffer) {
-        t->buffer = PyMem_RawMalloc(READ_SMALL);
-        if (!t->buffer) {
-            PyErr_NoMemory();
-            protocol_failed(t, "Fatal read error on socket transport");
-            return;
-        }
-        t->buffer_size = READ_SMALL;
-    }
-    hold(t);
-    even_op_recv(&t->recv, t->fd, t->buffer, t->buffer_size, 0);
+    even_receiver_start(&t->receiver);
 }
 
-/* Bulk data: larger reads from now on. */
-static void grow(struct stream *t)
+/* The receiver's reference goes once nothing will come of it. */
+static void received_last(struct transport *t)
 {
-    char *larger = PyMem_RawMalloc(READ_LARGE);
-    if (!larger)
+    if (!t->receiving || even_receiver_is_active(&t->receiver) || even_handle_is_queued(&t->receiver.handle))
         return;
-    PyMem_RawFree(t->buffer);
-    t->buffer = larger;
-    t->buffer_size = READ_LARGE;
+    t->receiving = false;
+    let_go(t);
+}
+
+static void stop_receiving(struct transport *t)
+{
+    even_receiver_stop(&t->receiver);
+    received_last(t);
+}
+
+static bool wants_data(const struct transport *t)
+{
+    return t->protocol && !t->conn_lost && !t->closing && !t->paused;
 }
 
 /* Into the protocol's own buffers, as many as it takes; gives how much went: less if it paused, closed, or was exchanged. */
-static size_t deliver_buffered(struct stream *t, const char *data, size_t n)
+static size_t give_buffered(struct transport *t, const char *data, size_t n)
 {
     struct state *s = t->loop->state;
     const size_t all = n;
     PyObject *const first = t->protocol;
-    while (n > 0 && !t->conn_lost && !t->closing && !t->paused && t->protocol == first) {
+    while (n > 0 && wants_data(t) && t->protocol == first) {
         PyObject *protocol = Py_NewRef(t->protocol);
         PyObject *target = call_method(t, s->str_get_buffer, protocol, s->minus_one);
         Py_buffer view;
@@ -205,66 +201,65 @@ static size_t deliver_buffered(struct stream *t, const char *data, size_t n)
     return all - n;
 }
 
-static void deliver_some(struct stream *t, size_t n)
+static void give_plain(struct transport *t, const char *data, size_t n)
 {
-    if (t->buffered) {
-        t->kept_from += deliver_buffered(t, t->buffer + t->kept_from, n);
-        return;
-    }
-    const char *from = t->buffer + t->kept_from;
-    t->kept_from += n;
-    PyObject *data = PyBytes_FromStringAndSize(from, (Py_ssize_t)n), *protocol = Py_NewRef(t->protocol);
-    PyObject *none = data ? call_method(t, t->loop->state->str_data_received, protocol, data) : NULL;
-    Py_XDECREF(data);
+    PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)n), *protocol = Py_NewRef(t->protocol);
+    PyObject *none = bytes ? call_method(t, t->loop->state->str_data_received, protocol, bytes) : NULL;
+    Py_XDECREF(bytes);
     Py_DECREF(protocol);
     if (!none)
         protocol_failed(t, "Fatal error: protocol.data_received() call failed.");
     Py_XDECREF(none);
 }
 
-/* What came, to whoever is the protocol; the rest is kept if that does not want it now. */
-static void deliver(struct stream *t, size_t n)
+/* To whoever is the protocol; what it does not want now is the receiver's again. */
+static void give(struct transport *t, const char *data, size_t n)
 {
-    t->delivering = true;       /* nothing may be received over it, whatever the protocol calls */
-    while (t->kept_from < n && t->protocol && !t->conn_lost && !t->closing && !t->paused)
-        deliver_some(t, n - t->kept_from);
-    t->delivering = false;
-    t->kept = t->kept_from < n && t->protocol && !t->conn_lost && !t->closing;
-    if (!t->kept)
-        t->kept_from = 0;
+    size_t went = n;
+    switch (t->kind) {
+    case PROTOCOL_PLAIN: give_plain(t, data, n); break;
+    case PROTOCOL_BUFFERED: went = give_buffered(t, data, n); break;
+    }
+    even_receiver_untake(&t->receiver, n - went);
 }
 
 static void received(even_handle *h)
 {
-    struct stream *t = even_container_of(h, struct stream, recv.handle);
-    int32_t result = t->recv.result;
+    struct transport *t = even_container_of(h, struct transport, receiver.handle);
+    PyObject *self = object_of(t);
     if (t->loop->raised) {
         even_call_soon(t->loop->core, h);
         return;
     }
-    if (t->closing || t->conn_lost || result == -ECANCELED || result == -EAGAIN || result == -EINTR) {
-        receive(t);
-    } else if (t->paused) {
-        t->kept = true;
-    } else if (result > 0) {
-        deliver(t, (size_t)result);
-        if ((size_t)result == t->buffer_size && t->buffer_size < READ_LARGE && !t->kept)
-            grow(t);
-        receive(t);
-    } else if (result == 0) {
-        t->reading_over = true;
-        tell(t, t->loop->state->str_on_eof);
-    } else {
-        failed(t, result, "Fatal read error on socket transport");
+    Py_INCREF(self);
+    while (wants_data(t) && !t->reading_over) {      /* the end is told once */
+        const void *data;
+        ssize_t n = even_receiver_take(&t->receiver, &data);
+        if (n > 0) {
+            give(t, data, (size_t)n);
+            if (!t->loop->raised)
+                continue;
+            if (!even_handle_is_queued(h))      /* the rest is for the next run */
+                even_call_soon(t->loop->core, h);
+            break;
+        }
+        if (n == 0) {
+            t->reading_over = true;
+            tell(t, t->loop->state->str_on_eof);
+        } else if (n != -EAGAIN) {
+            failed(t, (int)n, "Fatal read error on socket transport");
+        }
+        break;
     }
-    let_go(t);
+    received_last(t);
+    Py_DECREF(self);
 }
 
 /* ---- sending ---- */
 
-static void send_next(struct stream *t);
+static void send_next(struct transport *t);
 
-static void drop_output(struct stream *t)
+static void drop_output(struct transport *t)
 {
     for (size_t i = 0; i < t->count; i++)
         Py_DECREF(t->chunks[i]);
@@ -273,18 +268,19 @@ static void drop_output(struct stream *t)
 }
 
 /* One of asyncio's marks: a whole number, nearly always. */
-static double mark(struct stream *t, Py_ssize_t where)
+static double mark(struct transport *t, Py_ssize_t where)
 {
-    double value = PyFloat_AsDouble(SLOT(t->transport, where));
+    PyObject *o = SLOT(object_of(t), where);
+    double value = o ? PyFloat_AsDouble(o) : 0;
     if (value == -1.0 && PyErr_Occurred())
         PyErr_Clear();
     return value;
 }
 
 /* Some of it went: the protocol may go on, and whoever waits for the end of it hears. */
-static void tell_sent(struct stream *t)
+static void tell_sent(struct transport *t)
 {
-    if (t->transport && SLOT(t->transport, at.paused) == Py_True && (double)t->size <= mark(t, at.low))
+    if (!t->conn_lost && SLOT(object_of(t), at.paused) == Py_True && (double)t->size <= mark(t, at.low))
         tell(t, t->loop->state->str_maybe_resume);
     if (t->tell_flushed && t->size == 0 && !t->conn_lost)
         tell(t, t->loop->state->str_on_flushed);
@@ -292,7 +288,7 @@ static void tell_sent(struct stream *t)
 
 static void sent(even_handle *h)
 {
-    struct stream *t = even_container_of(h, struct stream, send.handle);
+    struct transport *t = even_container_of(h, struct transport, send.handle);
     int32_t result = t->send.result;
     if (t->loop->raised) {
         even_call_soon(t->loop->core, h);
@@ -318,7 +314,7 @@ static void sent(even_handle *h)
 }
 
 /* All that waits, as one; or the first of it alone, without memory for that. */
-static PyObject *take_chunks(struct stream *t)
+static PyObject *take_chunks(struct transport *t)
 {
     size_t total = 0, where = 0;
     PyObject *joined = NULL;
@@ -340,13 +336,13 @@ static PyObject *take_chunks(struct stream *t)
     return joined;
 }
 
-static bool is_sending(struct stream *t)
+static bool is_sending(struct transport *t)
 {
     return even_op_is_pending(&t->send) || even_handle_is_queued(&t->send.handle);
 }
 
 /* What the kernel takes without waiting, now. Failures are for the operation that comes after it. */
-static void send_now(struct stream *t)
+static void send_now(struct transport *t)
 {
     while (!is_sending(t) && (t->sending || t->count)) {
         if (!t->sending) {
@@ -365,7 +361,7 @@ static void send_now(struct stream *t)
     }
 }
 
-static void send_next(struct stream *t)
+static void send_next(struct transport *t)
 {
     if (is_sending(t) || (!t->sending && t->count == 0))
         return;
@@ -380,7 +376,7 @@ static void send_next(struct stream *t)
 
 static void flush(even_handle *h)
 {
-    struct stream *t = even_container_of(h, struct stream, flush);
+    struct transport *t = even_container_of(h, struct transport, flush);
     if (t->loop->raised) {
         even_call_soon(t->loop->core, h);
         return;
@@ -391,9 +387,11 @@ static void flush(even_handle *h)
     let_go(t);
 }
 
+/* ---- all of a loop's ---- */
+
 void transports_flush(struct loop *loop)
 {
-    for (struct stream *t = loop->transports; t; t = t->next)
+    for (struct transport *t = loop->transports; t; t = t->next)
         if (even_handle_is_queued(&t->flush))
             send_now(t);        /* its handle stays queued: it tells what there is to tell, in the next run */
 }
@@ -401,10 +399,11 @@ void transports_flush(struct loop *loop)
 void transports_drop(struct loop *loop)
 {
     while (loop->transports) {
-        struct stream *t = loop->transports;
+        struct transport *t = loop->transports;
         Py_CLEAR(t->sending);
         drop_output(t);
-        t->flush.next = t->recv.handle.next = t->send.handle.next = NULL;
+        t->flush.next = t->receiver.handle.next = t->send.handle.next = NULL;
+        t->receiving = false;
         t->holds = 1;
         let_go(t);
     }
@@ -412,12 +411,14 @@ void transports_drop(struct loop *loop)
 
 int transports_traverse(struct loop *loop, visitproc visit, void *arg)
 {
-    for (struct stream *t = loop->transports; t; t = t->next)
+    for (struct transport *t = loop->transports; t; t = t->next)
         Py_VISIT(object_of(t));
     return 0;
 }
 
-static bool queue_chunk(struct stream *t, PyObject *data)
+/* ---- writing ---- */
+
+static bool queue_chunk(struct transport *t, PyObject *data)
 {
     PyObject *chunk = PyBytes_CheckExact(data) ? Py_NewRef(data) : PyBytes_FromObject(data);
     if (!chunk)
@@ -438,9 +439,9 @@ static bool queue_chunk(struct stream *t, PyObject *data)
     return true;
 }
 
-static PyObject *stream_write(PyObject *self, PyObject *data)
+static PyObject *transport_write(PyObject *self, PyObject *data)
 {
-    struct stream *t = as_stream(self);
+    struct transport *t = part_of(self);
     if (!PyBytes_Check(data) && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
         PyErr_Format(PyExc_TypeError, "data argument must be a bytes-like object, not '%s'", Py_TYPE(data)->tp_name);
         return NULL;
@@ -449,20 +450,18 @@ static PyObject *stream_write(PyObject *self, PyObject *data)
         PyErr_SetString(PyExc_RuntimeError, "Cannot call write() after write_eof()");
         return NULL;
     }
-    if (t->loop->waiting) {
-        PyErr_SetString(PyExc_RuntimeError, "the loop waits in another thread: use call_soon_threadsafe()");
-        return NULL;
-    }
     if (t->sendfile) {
         PyErr_SetString(PyExc_RuntimeError, "unable to write; sendfile is in progress");
         return NULL;
     }
     if (PyObject_Length(data) == 0)
         Py_RETURN_NONE;
-    if (t->conn_lost || !t->transport)
-        return t->transport ? PyObject_CallMethod(t->transport, "_write_after_loss", NULL) : Py_NewRef(Py_None);
-    if (!t->loop->core) {
-        loop_check_open(t->loop);
+    if (t->conn_lost || !t->loop)
+        return PyObject_CallMethod(self, "_write_after_loss", NULL);
+    if (!loop_check_open(t->loop))
+        return NULL;
+    if (t->loop->waiting) {
+        PyErr_SetString(PyExc_RuntimeError, "the loop waits in another thread: use call_soon_threadsafe()");
         return NULL;
     }
     if (!queue_chunk(t, data))
@@ -475,101 +474,150 @@ static PyObject *stream_write(PyObject *self, PyObject *data)
     if ((double)t->size > high)
         send_now(t);        /* the protocol is to pause because the peer is slow, not because the turn goes on */
     if ((double)t->size > high)
-        return PyObject_CallMethodNoArgs(t->transport, t->loop->state->str_maybe_pause);
+        return PyObject_CallMethodNoArgs(self, t->loop->state->str_maybe_pause);
     Py_RETURN_NONE;
 }
 
-static PyObject *buffer_size(PyObject *self, PyObject *unused)
+static PyObject *get_write_buffer_size(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return PyLong_FromSize_t(as_stream(self)->size);
+    return PyLong_FromSize_t(part_of(self)->size);
 }
 
-/* ---- for the Python half ---- */
+/* ---- what protocols ask ---- */
 
-/* Stream(transport, loop, descriptor) */
-static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+static PyObject *is_closing(PyObject *self, PyObject *unused)
 {
-    PyObject *transport, *loop;
-    int fd;
-    struct state *state = PyType_GetModuleState(type);
-    if (!state || !PyArg_ParseTuple(args, "OOi", &transport, &loop, &fd))
-        return NULL;
-    if (keywords || !PyObject_TypeCheck(loop, state->loop_type) || !PyObject_TypeCheck(transport, state->flow_control)) {
-        PyErr_SetString(PyExc_TypeError, "Stream(transport, loop, descriptor)");
-        return NULL;
-    }
-    if (!loop_check_open(as_loop(loop)))
-        return NULL;
-    struct stream *t = as_stream(type->tp_alloc(type, 0));
-    if (!t)
-        return NULL;
-    t->loop = as_loop(Py_NewRef(loop));
-    t->transport = Py_NewRef(transport);
-    t->fd = fd;
-    even_loop_adopt(t->loop->core, fd);     /* Python closes its sockets itself */
-    even_op_init(&t->recv, t->loop->core, received);
-    even_op_init(&t->send, t->loop->core, sent);
-    t->flush.run = flush;
-    if (!(t->context = PyContext_CopyCurrent()))
-        Py_CLEAR(t);
-    return (PyObject *)t;
+    (void)unused;
+    return PyBool_FromLong(part_of(self)->closing);
 }
 
-static PyObject *set_protocol(PyObject *self, PyObject *const *args, Py_ssize_t n)
+static PyObject *is_reading(PyObject *self, PyObject *unused)
 {
-    struct stream *t = as_stream(self);
-    if (n != 2) {
-        PyErr_SetString(PyExc_TypeError, "set_protocol(protocol, buffered)");
-        return NULL;
-    }
-    int buffered = PyObject_IsTrue(args[1]);
+    (void)unused;
+    return PyBool_FromLong(!part_of(self)->closing && !part_of(self)->paused);
+}
+
+static PyObject *get_protocol(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    PyObject *protocol = part_of(self)->protocol;
+    return Py_NewRef(protocol ? protocol : Py_None);
+}
+
+static PyObject *set_protocol(PyObject *self, PyObject *protocol)
+{
+    struct transport *t = part_of(self);
+    int buffered = t->loop ? PyObject_IsInstance(protocol, t->loop->state->buffered_protocol) : 0;
     if (buffered < 0)
         return NULL;
-    Py_XSETREF(t->protocol, Py_NewRef(args[0]));
-    t->buffered = buffered;
+    t->kind = buffered ? PROTOCOL_BUFFERED : PROTOCOL_PLAIN;
+    Py_XSETREF(t->protocol, Py_NewRef(protocol));
     Py_RETURN_NONE;
 }
 
 /* The loop's thread is inside a wait, and another one calls, a finalizer maybe: the loop does it. */
 static PyObject *not_now(PyObject *self, const char *name)
 {
-    PyObject *loop = (PyObject *)as_stream(self)->loop, *method = PyObject_GetAttrString(self, name);
+    PyObject *loop = (PyObject *)part_of(self)->loop, *method = PyObject_GetAttrString(self, name);
     PyObject *handle = method ? PyObject_CallMethod(loop, "call_soon_threadsafe", "O", method) : NULL;
     Py_XDECREF(method);
     Py_XDECREF(handle);
     return handle ? Py_NewRef(Py_None) : NULL;
 }
 
-static PyObject *begin_reading(PyObject *self, PyObject *unused)
+static PyObject *log_debug(struct transport *t, const char *text)
 {
+    if (!t->loop->debug)
+        Py_RETURN_NONE;
+    return PyObject_CallFunction(t->loop->state->transport_debug, "Os", object_of(t), text);
+}
+
+static PyObject *pause_reading(PyObject *self, PyObject *unused)
+{
+    struct transport *t = part_of(self);
     (void)unused;
-    if (as_stream(self)->loop->waiting)
-        return not_now(self, "begin_reading");
-    as_stream(self)->begun = true;
-    if (as_stream(self)->loop->core)
-        receive(as_stream(self));
+    if (!t->loop || t->closing || t->paused)
+        Py_RETURN_NONE;
+    if (t->loop->waiting)
+        return not_now(self, "pause_reading");
+    t->paused = true;
+    if (t->loop->core)
+        stop_receiving(t);
+    return log_debug(t, "pauses reading");
+}
+
+static PyObject *resume_reading(PyObject *self, PyObject *unused)
+{
+    struct transport *t = part_of(self);
+    (void)unused;
+    if (!t->loop || t->closing || !t->paused)
+        Py_RETURN_NONE;
+    if (t->loop->waiting)
+        return not_now(self, "resume_reading");
+    t->paused = false;
+    if (t->loop->core)
+        receive(t);
+    return log_debug(t, "resumes reading");
+}
+
+/* ---- for the Python half ---- */
+
+/* _open(loop, descriptor), once, before all else */
+static PyObject *open_(PyObject *self, PyObject *args)
+{
+    struct transport *t = part_of(self);
+    PyObject *loop;
+    int fd;
+    struct state *state = state_of_type(Py_TYPE(self));
+    if (!state || !PyArg_ParseTuple(args, "O!i", state->loop_type, &loop, &fd))
+        return NULL;
+    if (t->loop) {
+        PyErr_SetString(PyExc_RuntimeError, "the transport is open already");
+        return NULL;
+    }
+    if (!loop_check_open(as_loop(loop)) || !(t->context = PyContext_CopyCurrent()))
+        return NULL;
+    t->loop = as_loop(Py_NewRef(loop));
+    t->fd = fd;
+    fd_gets_transport(t->loop, fd);
+    even_loop_adopt(t->loop->core, fd);     /* Python closes its sockets itself */
+    even_receiver_init(&t->receiver, t->loop->core, fd, received);
+    even_op_init(&t->send, t->loop->core, sent);
+    t->flush.run = flush;
     Py_RETURN_NONE;
 }
 
-/* Paused, closed, or the end of what comes. */
+static PyObject *begin_reading(PyObject *self, PyObject *unused)
+{
+    struct transport *t = part_of(self);
+    (void)unused;
+    t->begun = true;
+    if (t->loop && t->loop->core)
+        receive(t);
+    Py_RETURN_NONE;
+}
+
+/* Closed. */
 static PyObject *stop_reading(PyObject *self, PyObject *unused)
 {
+    struct transport *t = part_of(self);
     (void)unused;
-    struct stream *t = as_stream(self);
+    if (!t->loop)
+        Py_RETURN_NONE;
     if (t->loop->waiting)
-        return not_now(self, "stop_reading");
+        return not_now(self, "_stop_reading");
     if (t->loop->core)
-        even_op_cancel(&t->recv);
+        stop_receiving(t);
     Py_RETURN_NONE;
 }
 
 /* The size of what could not be sent at once. */
 static PyObject *flush_now(PyObject *self, PyObject *unused)
 {
+    struct transport *t = part_of(self);
     (void)unused;
-    struct stream *t = as_stream(self);
-    if (t->loop->core && !t->conn_lost && !t->loop->waiting)
+    if (t->loop && t->loop->core && !t->conn_lost && !t->loop->waiting)
         send_now(t);
     return PyLong_FromSize_t(t->size);
 }
@@ -577,10 +625,12 @@ static PyObject *flush_now(PyObject *self, PyObject *unused)
 /* Nothing more goes out. */
 static PyObject *stop_writing(PyObject *self, PyObject *unused)
 {
+    struct transport *t = part_of(self);
     (void)unused;
-    struct stream *t = as_stream(self);
+    if (!t->loop)
+        Py_RETURN_NONE;
     if (t->loop->waiting)
-        return not_now(self, "stop_writing");
+        return not_now(self, "_stop_writing");
     drop_output(t);
     if (!t->loop->core)
         Py_RETURN_NONE;
@@ -592,93 +642,108 @@ static PyObject *stop_writing(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-/* The connection is lost: no cycle is left. */
-static PyObject *forget(PyObject *self, PyObject *unused)
-{
-    (void)unused;
-    Py_CLEAR(as_stream(self)->transport);
-    Py_CLEAR(as_stream(self)->protocol);
-    Py_RETURN_NONE;
-}
-
 /* ---- the type ---- */
 
-static int stream_traverse(PyObject *o, visitproc visit, void *arg)
+/* Ours, and asyncio's slots: their own functions for these would begin with our type again. */
+static int transport_traverse(PyObject *o, visitproc visit, void *arg)
 {
-    struct stream *t = as_stream(o);
+    struct transport *t = part_of(o);
     Py_VISIT(Py_TYPE(o));
+    for (size_t i = 0; i < at.slots_count; i++)
+        Py_VISIT(SLOT(o, at.slots[i]));
     Py_VISIT(t->loop);
-    Py_VISIT(t->transport);
-    Py_VISIT(t->protocol);
     Py_VISIT(t->context);
+    Py_VISIT(t->protocol);
+    Py_VISIT(t->sock);
+    Py_VISIT(t->server);
+    Py_VISIT(t->empty_waiter);
     return 0;
 }
 
-static int stream_clear(PyObject *o)
+static int transport_clear(PyObject *o)
 {
-    struct stream *t = as_stream(o);
-    Py_CLEAR(t->transport);
+    struct transport *t = part_of(o);
+    for (size_t i = 0; i < at.slots_count; i++)
+        Py_CLEAR(SLOT(o, at.slots[i]));
     Py_CLEAR(t->protocol);
+    Py_CLEAR(t->sock);
+    Py_CLEAR(t->server);
+    Py_CLEAR(t->empty_waiter);
     return 0;
 }
 
-static void stream_dealloc(PyObject *o)
+static void transport_dealloc(PyObject *o)
 {
-    struct stream *t = as_stream(o);
+    struct transport *t = part_of(o);
     PyTypeObject *type = Py_TYPE(o);
     PyObject_GC_UnTrack(o);
-    stream_clear(o);
+    transport_clear(o);
     Py_CLEAR(t->context);
     Py_CLEAR(t->sending);
     drop_output(t);
     PyMem_RawFree(t->chunks);
-    PyMem_RawFree(t->buffer);
-    Py_XDECREF((PyObject *)t->loop);
+    if (t->loop)
+        even_receiver_clear(&t->receiver);
+    Py_CLEAR(t->loop);
     type->tp_free(o);
     Py_DECREF(type);
 }
 
 static PyMethodDef methods[] = {
-    { "write", stream_write, METH_O, "Send it; what one turn of the loop writes goes out as one." },
-    { "buffer_size", buffer_size, METH_NOARGS, NULL },
-    { "set_protocol", (PyCFunction)(void (*)(void))set_protocol, METH_FASTCALL, NULL },
-    { "begin_reading", begin_reading, METH_NOARGS, NULL },
-    { "stop_reading", stop_reading, METH_NOARGS, NULL },
-    { "stop_writing", stop_writing, METH_NOARGS, NULL },
-    { "flush_now", flush_now, METH_NOARGS, NULL },
-    { "forget", forget, METH_NOARGS, NULL },
+    { "write", transport_write, METH_O, "Send it; what one turn of the loop writes goes out as one." },
+    { "get_write_buffer_size", get_write_buffer_size, METH_NOARGS, "How much is still to be sent, in bytes." },
+    { "is_closing", is_closing, METH_NOARGS, "True once it is closed, or about to be." },
+    { "is_reading", is_reading, METH_NOARGS, "True unless reading is paused, or it is closed." },
+    { "pause_reading", pause_reading, METH_NOARGS, "No data_received() from now on." },
+    { "resume_reading", resume_reading, METH_NOARGS, "What has come meanwhile comes first." },
+    { "get_protocol", get_protocol, METH_NOARGS, "The protocol; None once the connection is lost." },
+    { "set_protocol", set_protocol, METH_O, "From now on another protocol's." },
+    { "_open", open_, METH_VARARGS, NULL },
+    { "_begin_reading", begin_reading, METH_NOARGS, NULL },
+    { "_stop_reading", stop_reading, METH_NOARGS, NULL },
+    { "_stop_writing", stop_writing, METH_NOARGS, NULL },
+    { "_flush_now", flush_now, METH_NOARGS, NULL },
     { 0 },
 };
 
-#define FLAG(name) { #name, T_BOOL, offsetof(struct stream, name), 0, NULL }
-static PyMemberDef members[] = {
-    FLAG(paused), FLAG(closing), FLAG(eof), FLAG(reading_over), FLAG(tell_flushed), FLAG(sendfile),
-    { "conn_lost", T_INT, offsetof(struct stream, conn_lost), 0, NULL },
-    { 0 },
-};
-
-static PyType_Slot slots[] = {
-    { Py_tp_new, stream_new },
-    { Py_tp_dealloc, stream_dealloc },
-    { Py_tp_traverse, stream_traverse },
-    { Py_tp_clear, stream_clear },
-    { Py_tp_methods, methods },
-    { Py_tp_members, members },
-    { 0, NULL },
-};
-
-PyType_Spec even__stream_spec = {
-    "evenloop._core.Stream", sizeof(struct stream), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots
-};
-
-int stream_learn_slots(struct state *state)
+static PyTypeObject *derive(PyObject *module, PyTypeObject *base)
 {
-    PyObject *module = PyImport_ImportModule("asyncio.transports");
-    state->flow_control = module ? (PyTypeObject *)(void *)PyObject_GetAttrString(module, "_FlowControlMixin") : NULL;
-    Py_XDECREF(module);
-    PyObject *type = (PyObject *)(void *)state->flow_control;
-    return type && slot_offset(type, "_protocol_paused", &at.paused) == 0 && slot_offset(type, "_high_water", &at.high) == 0 &&
-                   slot_offset(type, "_low_water", &at.low) == 0
-               ? 0
-               : -1;
+    at.part = (base->tp_basicsize + 15) & ~(Py_ssize_t)15;
+#define PART(name) (at.part + (Py_ssize_t)offsetof(struct transport, name))
+    PyMemberDef members[] = {
+        { "_sock", T_OBJECT, PART(sock), 0, NULL }, { "_server", T_OBJECT, PART(server), 0, NULL },
+        { "_protocol", T_OBJECT, PART(protocol), 0, NULL }, { "_empty_waiter", T_OBJECT, PART(empty_waiter), 0, NULL },
+        { "_sock_fd", T_INT, PART(fd), READONLY, NULL }, { "_conn_lost", T_INT, PART(conn_lost), 0, NULL },
+        { "_paused", T_BOOL, PART(paused), READONLY, NULL }, { "_closing", T_BOOL, PART(closing), 0, NULL },
+        { "_eof", T_BOOL, PART(eof), 0, NULL }, { "_tell_flushed", T_BOOL, PART(tell_flushed), 0, NULL },
+        { "_sendfile", T_BOOL, PART(sendfile), 0, NULL },
+        { 0 },
+    };
+    PyType_Slot slots[] = {
+        { Py_tp_dealloc, transport_dealloc }, { Py_tp_traverse, transport_traverse }, { Py_tp_clear, transport_clear },
+        { Py_tp_methods, methods }, { Py_tp_members, members },
+        { 0, NULL },
+    };
+    PyType_Spec spec = {
+        "evenloop._core.SocketTransport", (int)(at.part + (Py_ssize_t)sizeof(struct transport)), 0,
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, slots
+    };
+    return (PyTypeObject *)(void *)PyType_FromModuleAndSpec(module, &spec, (PyObject *)(void *)base);
+}
+
+int transport_type_make(PyObject *module, struct state *state)
+{
+    PyObject *transports = PyImport_ImportModule("asyncio.transports");
+    PyObject *base = transports ? PyObject_GetAttrString(transports, "_FlowControlMixin") : NULL;
+    int found = -1;
+    if (base && slot_offset(base, "_protocol_paused", &at.paused) == 0 &&
+        slot_offset(base, "_high_water", &at.high) == 0 && slot_offset(base, "_low_water", &at.low) == 0)
+        found = slots_of((PyTypeObject *)(void *)base, at.slots, SLOTS_MAX);
+    if (found >= 0) {
+        at.slots_count = (size_t)found;
+        state->transport_type = derive(module, (PyTypeObject *)(void *)base);
+    }
+    Py_XDECREF(transports);
+    Py_XDECREF(base);
+    return state->transport_type ? 0 : -1;
 }

@@ -51,6 +51,10 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
     def _make_socket_transport(self, sock, protocol, waiter=None, *, extra=None, server=None):
         return SocketTransport(self, sock, protocol, waiter, extra, server)
 
+    def _make_datagram_transport(self, sock, *args, **options):
+        self._forget_fd(sock)
+        return super()._make_datagram_transport(sock, *args, **options)
+
     def _make_ssl_transport(self, rawsock, protocol, sslcontext, waiter=None, *, server_side=False, server_hostname=None,
                             extra=None, server=None, **timeouts):
         tls = sslproto.SSLProtocol(self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts)
@@ -66,25 +70,26 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
 
     async def sock_recv(self, sock, n):
         """Receive up to n bytes; b"" is the end."""
-        self._check_sock(sock)
-        while (data := self._recv_now(sock, n)) is None:
-            self._ensure_fd_no_transport(sock)
-            await self._wait(sock, False)
+        data = self._recv(sock, n, False)
+        while data.__class__ is not bytes:
+            try:
+                await data
+            except BaseException:
+                data.close()
+                raise
+            data = self._recv(sock, n, True)
         return data
 
     async def sock_sendall(self, sock, data):
         """Send all of it."""
-        self._check_sock(sock)
-        sent, size = 0, len(data) if isinstance(data, (bytes, bytearray)) else memoryview(data).nbytes
-        while True:
-            n = self._send_now(sock, data, sent)
-            if n is None:
-                self._ensure_fd_no_transport(sock)
-                await self._wait(sock, True)
-                continue
-            sent += n
-            if sent >= size:
-                return
+        done = self._send(sock, data, 0)
+        while done is not True:
+            try:
+                await done
+            except BaseException:
+                done.close()
+                raise
+            done = self._send(sock, data, done.sent)
 
     def run_forever(self):
         """Run until stop() is called. Ctrl-C and other signals wake it, in the main thread."""

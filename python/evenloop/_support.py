@@ -49,3 +49,8 @@ def extract_stack():
     return format_helpers.extract_stack(sys._getframe(1))
 
 
+
+
+def transport_debug(transport, text):
+    """Debug mode: what a transport does."""
+    logger.debug("%r %s", transport, text)

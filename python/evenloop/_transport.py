@@ -1,4 +1,4 @@
-"""The socket transport: what is rare of it. Receiving and sending are _core.Stream's.
+"""The socket transport: what is rare of it. Receiving and sending are its base's, in C.
 
 Follows asyncio's selector_events._SelectorSocketTransport, in the order of its calls and in its messages.
 """
@@ -6,7 +6,8 @@ import asyncio
 import inspect
 import socket
 import warnings
-from asyncio import constants, futures, protocols, transports, trsock
+import weakref
+from asyncio import constants, futures, trsock
 from asyncio.log import logger
 
 from . import _core
@@ -15,14 +16,31 @@ from . import _core
 _attach_takes_transport = len(inspect.signature(asyncio.base_events.Server._attach).parameters) > 1
 
 
-class SocketTransport(transports._FlowControlMixin, asyncio.Transport):
+class _Socket(trsock.TransportSocket):
+    """What get_extra_info("socket") gives: whoever shuts it down means after what was written."""
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, sock, transport):
+        super().__init__(sock)
+        self._transport = weakref.ref(transport)
+
+    def shutdown(self, how):
+        transport = self._transport()
+        if transport is not None:
+            transport._flush_now()
+        super().shutdown(how)
+
+
+class SocketTransport(_core.SocketTransport):
+    """asyncio's transport of a connected stream socket."""
+
     _start_tls_compatible = True
     _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
-    _sock = _server = None      # for __del__, if __init__ fails
 
     def __init__(self, loop, sock, protocol, waiter=None, extra=None, server=None):
         super().__init__(extra, loop)
-        self._extra["socket"] = trsock.TransportSocket(sock)
+        self._extra["socket"] = _Socket(sock, self)
         try:
             self._extra["sockname"] = sock.getsockname()
         except OSError:
@@ -32,13 +50,8 @@ class SocketTransport(transports._FlowControlMixin, asyncio.Transport):
                 self._extra["peername"] = sock.getpeername()
             except OSError:
                 self._extra["peername"] = None
-        self._sock_fd = sock.fileno()
-        self._stream = _core.Stream(self, loop, self._sock_fd)
+        self._open(loop, sock.fileno())
         self._sock = sock
-        self.write = self._stream.write
-        self.get_write_buffer_size = self._stream.buffer_size
-        self._protocol = None
-        self._empty_waiter = None
         self.set_protocol(protocol)
         self._server = server
         if server is not None:
@@ -56,12 +69,12 @@ class SocketTransport(transports._FlowControlMixin, asyncio.Transport):
         info = [type(self).__name__]
         if self._sock is None:
             info.append("closed")
-        elif self._stream.closing:
+        elif self._closing:
             info.append("closing")
         info.append(f"fd={self._sock_fd}")
         if self._loop is not None and not self._loop.is_closed():
             info.append("read=polling" if self.is_reading() else "read=idle")
-            size = self._stream.buffer_size()
+            size = self.get_write_buffer_size()
             info.append(f"write=<{'polling' if size else 'idle'}, bufsize={size}>")
         return f"<{' '.join(info)}>"
 
@@ -72,39 +85,7 @@ class SocketTransport(transports._FlowControlMixin, asyncio.Transport):
             if self._server is not None and _attach_takes_transport:
                 self._server._detach(self)
 
-    # ---- the protocol ----
-
-    def set_protocol(self, protocol):
-        self._protocol = protocol
-        self._stream.set_protocol(protocol, isinstance(protocol, protocols.BufferedProtocol))
-
-    def get_protocol(self):
-        return self._protocol
-
     # ---- reading ----
-
-    def _begin_reading(self):
-        if not self._stream.closing:
-            self._stream.begin_reading()
-
-    def is_reading(self):
-        return not self._stream.paused and not self._stream.closing
-
-    def pause_reading(self):
-        if self._stream.closing or self._stream.paused:
-            return
-        self._stream.paused = True
-        self._stream.stop_reading()
-        if self._loop.get_debug():
-            logger.debug("%r pauses reading", self)
-
-    def resume_reading(self):
-        if self._stream.closing or not self._stream.paused:
-            return
-        self._stream.paused = False
-        self._stream.begin_reading()
-        if self._loop.get_debug():
-            logger.debug("%r resumes reading", self)
 
     def _on_eof(self):
         if self._loop.get_debug():
@@ -125,71 +106,58 @@ class SocketTransport(transports._FlowControlMixin, asyncio.Transport):
         self.write(b"".join(list_of_data))
 
     def write_eof(self):
-        if self._stream.closing or self._stream.eof:
+        if self._closing or self._eof:
             return
-        self._stream.eof = True
-        if self._stream.flush_now():
-            self._stream.tell_flushed = True
+        self._eof = True
+        if self._flush_now():
+            self._tell_flushed = True
         else:
             self._sock.shutdown(socket.SHUT_WR)
 
     def can_write_eof(self):
         return True
 
-    def write(self, data):
-        """Once the connection is lost: until then the instance has the stream's."""
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-        if data:
-            self._write_after_loss()
-
-    def get_write_buffer_size(self):
-        return 0
-
     def _write_after_loss(self):
-        if self._stream.conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+        if self._conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
             logger.warning("socket.send() raised exception.")
-        self._stream.conn_lost += 1
+        self._conn_lost += 1
 
     def _on_flushed(self):
-        self._stream.tell_flushed = False
+        self._tell_flushed = False
         if self._empty_waiter is not None and not self._empty_waiter.done():
             self._empty_waiter.set_result(None)
-        if self._stream.closing:
-            self._stream.conn_lost += 1
+        if self._closing:
+            self._conn_lost += 1
             self._call_connection_lost(None)
-        elif self._stream.eof:
+        elif self._eof:
             self._sock.shutdown(socket.SHUT_WR)
 
     def _make_empty_waiter(self):
         if self._empty_waiter is not None:
             raise RuntimeError("Empty waiter is already set")
         self._empty_waiter = self._loop.create_future()
-        self._stream.sendfile = True
-        if self._stream.buffer_size():
-            self._stream.tell_flushed = True
+        self._sendfile = True
+        if self.get_write_buffer_size():
+            self._tell_flushed = True
         else:
             self._empty_waiter.set_result(None)
         return self._empty_waiter
 
     def _reset_empty_waiter(self):
         self._empty_waiter = None
-        self._stream.sendfile = False
+        self._sendfile = False
 
     # ---- the end ----
 
-    def is_closing(self):
-        return self._stream.closing
-
     def close(self):
-        if self._stream.closing:
+        if self._closing:
             return
-        self._stream.closing = True
-        self._stream.stop_reading()
-        if self._stream.flush_now():
-            self._stream.tell_flushed = True
+        self._closing = True
+        self._stop_reading()
+        if self._flush_now():
+            self._tell_flushed = True
         else:
-            self._stream.conn_lost += 1
+            self._conn_lost += 1
             self._loop.call_soon(self._call_connection_lost, None)
 
     def abort(self):
@@ -205,15 +173,15 @@ class SocketTransport(transports._FlowControlMixin, asyncio.Transport):
         self._force_close(exc)
 
     def _force_close(self, exc):
-        if self._stream.conn_lost:
+        if self._conn_lost:
             return
-        if self._stream.buffer_size():
-            self._stream.flush_now()        # asyncio would have sent it when it was written
-        self._stream.stop_writing()
-        if not self._stream.closing:
-            self._stream.closing = True
-            self._stream.stop_reading()
-        self._stream.conn_lost += 1
+        if self.get_write_buffer_size():
+            self._flush_now()        # asyncio would have sent it when it was written
+        self._stop_writing()
+        if not self._closing:
+            self._closing = True
+            self._stop_reading()
+        self._conn_lost += 1
         self._loop.call_soon(self._call_connection_lost, exc)
 
     def _call_connection_lost(self, exc):
@@ -225,28 +193,9 @@ class SocketTransport(transports._FlowControlMixin, asyncio.Transport):
             self._sock = None
             self._protocol = None
             self._loop = None
-            del self.write, self.get_write_buffer_size
-            self._stream.forget()
             server = self._server
             if server is not None:
                 server._detach(self) if _attach_takes_transport else server._detach()
                 self._server = None
             if self._empty_waiter is not None and not self._empty_waiter.done():
                 self._empty_waiter.set_exception(ConnectionError("Connection is closed by peer"))
-
-    # What asyncio's own transport calls its state by.
-    @property
-    def _closing(self):
-        return self._stream.closing
-
-    @property
-    def _paused(self):
-        return self._stream.paused
-
-    @property
-    def _eof(self):
-        return self._stream.eof
-
-    @property
-    def _conn_lost(self):
-        return self._stream.conn_lost

@@ -1,10 +1,12 @@
 """The socket transport where it could differ from asyncio's."""
 import asyncio
+import gc
 import os
 import signal
 import socket
 import threading
 import unittest
+import weakref
 
 import evenloop
 
@@ -123,6 +125,46 @@ class Transport(unittest.TestCase):
             transport.abort()
             await protocol.lost
             self.assertEqual(peer.recv(10), b"bye")
+        self.on_both(program)
+
+    def test_what_was_written_goes_out_before_the_socket_is_shut_down(self):
+        async def program():
+            transport, protocol, peer = await self.connected()
+            transport.write(b"last words")
+            transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+            peer.setblocking(True)
+            self.assertEqual(peer.recv(100), b"last words")
+            self.assertEqual(peer.recv(100), b"")
+            transport.abort()
+            await protocol.lost
+        self.on_both(program)
+
+    def test_it_is_what_asyncio_has(self):
+        async def program():
+            transport, protocol, peer = await self.connected()
+            self.assertIsInstance(transport, asyncio.Transport)
+            self.assertIsInstance(transport, asyncio.transports._FlowControlMixin)
+            self.assertIs(transport.get_protocol(), protocol)
+            self.assertTrue(transport.is_reading())
+            transport.abort()
+            self.assertTrue(transport.is_closing())
+            await protocol.lost
+            self.assertEqual(transport.get_write_buffer_size(), 0)
+            transport.write(b"nobody reads this")
+            with self.assertRaises(TypeError):
+                transport.write("text")
+        self.on_both(program)
+
+    def test_one_that_is_forgotten_is_collected_with_its_cycles(self):
+        async def program():
+            transport, protocol, peer = await self.connected()
+            transport.itself = transport
+            gone = weakref.ref(transport)
+            transport.abort()
+            await protocol.lost
+            del transport, protocol
+            gc.collect()
+            self.assertIsNone(gone())
         self.on_both(program)
 
     def test_a_connection_lost_that_fails(self):
