@@ -70,12 +70,13 @@ def check_layers():
                 complain(path, number, f"src/{room} may not know src/{name}")
             elif name != room and (room, name) in ONLY and other.name not in ONLY[room, name]:
                 complain(path, number, f"src/{room} may see {', '.join(sorted(ONLY[room, name]))} of src/{name}, no {other.name}")
-    # The Python face stands on the public callback level; what it looks at inside is the loop's queues, for the collector.
+    # The Python face stands on the public callback level; what it looks at inside is the loop's queues, for the collector,
+    # and it tells the narrator.
     for path in files("python/core/*.[ch]"):
         for number, text in enumerate(path.read_text().splitlines(), 1):
             match = re.match(r'\s*#\s*include\s+["<]([^">]+)', text)
             if match and ("/" in match[1] and match[1].split("/")[0] not in ("sys", "netinet")
-                          and match[1] not in ("evenloop/loop.h", "loop/loop.h")):
+                          and match[1] not in ("evenloop/loop.h", "loop/loop.h", "trace/trace.h")):
                 complain(path, number, f"python/core may not know {match[1]}")
 
 

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool even__trace_on;
-
 enum idea {
     CREATING, WAITING, WAKING, INLINING, RETURNING, FETCHING, GATHERING, SLEEPING, KEEPING, YIELDING, CANCELING, IDEAS
 };
@@ -24,60 +22,41 @@ static struct narrator {
     even_loop *loop;
     int64_t began, asleep_since, slept;     /* ns; -1: not asleep */
     unsigned long tasks, turns;
-    const even_awaitable *sleep;            /* the last that set its timer, and for how long */
+    const void *sleep;                      /* the last that set its timer, and for how long */
     int64_t sleep_ns;
-    const even_awaitable *due;              /* the sleep whose timer was due just now */
+    const void *due;                        /* the sleep whose timer was due just now */
     bool timer_fired;                       /* a timer that is no sleep's, just now */
     int started_on;                         /* the descriptor of the operation that was started just now, or -1 */
-    const even_awaitable *main;             /* what the run is for, and the line that said so */
+    const void *main;                       /* what the run is for, and the line that said so */
     char main_at[EVEN__SITE_MAX];
     bool main_is_over;
-    const even_awaitable *woken;            /* whom the line below is about */
+    bool silent;                            /* all is told, until the next run */
+    const void *woken;                      /* whom the line below is about */
     char line[400];
 } narrators[16];
 /* Which descriptors are waited for. More than this at a time are not told. */
-static struct { const even_awaitable *object; int fd; } operations[256];
+static struct { const void *object; int fd; } operations[256];
 static bool told[IDEAS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;    /* of all that stands above */
-
-static void open_once(void)
-{
-    const char *value = getenv("EVENLOOP_EXPLAIN");
-    even__trace_on = value && *value && strcmp(value, "0") != 0;
-    if (even__trace_on)
-        setvbuf(stdout, NULL, _IOLBF, 0);   /* the program's own lines fall in place */
-}
-
-void even__trace_open(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, open_once);
-}
 
 /* ---- words ---- */
 
 struct words { char text[160]; };
 
-/* even_read is called "read", as the others of the library are. */
-static const char *kind_name(const even_awaitable *x)
-{
-    return strncmp(x->kind->name, "even_", 5) == 0 ? x->kind->name + 5 : x->kind->name;
-}
-
 /* "Task-2", and where it comes into view "Task-2 (say_after)". */
 #define brief(x) name_of(x, false, &(struct words){ { 0 } })
 #define full(x) name_of(x, true, &(struct words){ { 0 } })
-static const char *name_of(const even_awaitable *x, bool with_kind, struct words *w)
+static const char *name_of(const struct even__trace_thing *x, bool with_kind, struct words *w)
 {
-    if (!x)
+    static const char *const roles[] = { "its", "the", "the coroutine", "the generator" };
+    if (!x->id)
         return "the loop";
-    if (!(x->flags & EVEN__TASK) || x->state == EVEN_SPENT)
-        snprintf(w->text, sizeof w->text, "%s %s", x->kind->enter ? "the coroutine" : x->kind->borrows ? "the" : "its",
-                 kind_name(x));
+    if (!x->name)
+        snprintf(w->text, sizeof w->text, "%s %s", roles[x->role], x->kind);
     else if (with_kind)
-        snprintf(w->text, sizeof w->text, "%s (%s)", even_name_any(x), x->kind->name);
+        snprintf(w->text, sizeof w->text, "%s (%s)", x->name, x->kind);
     else
-        snprintf(w->text, sizeof w->text, "%s", even_name_any(x));
+        snprintf(w->text, sizeof w->text, "%s", x->name);
     return w->text;
 }
 
@@ -102,13 +81,14 @@ static const char *first_time(enum idea idea, const char *words)
     return words;
 }
 
-static const char *outcome(int status, struct words *w)
+#define outcome(e) outcome_in(e, &(struct words){ { 0 } })
+static const char *outcome_in(const struct even__trace_tale *e, struct words *w)
 {
-    if (status == 0)
+    if (e->status == 0)
         return "";
-    if (status == -ECANCELED)
+    if (e->status == -ECANCELED)
         return ", canceled";
-    snprintf(w->text, sizeof w->text, ", with a failure: %s", even_strerror(status));
+    snprintf(w->text, sizeof w->text, ", with a failure: %s", e->failure ? e->failure : even_strerror(e->status));
     return w->text;
 }
 
@@ -152,9 +132,9 @@ static void say(struct narrator *n, const char *where, const char *format, ...)
 }
 
 /* Hold a line back until it is known whether its task's turn comes next. */
-static void hold(struct narrator *n, const even_awaitable *task, const char *format, ...)
+static void hold(struct narrator *n, const void *task, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static void hold(struct narrator *n, const even_awaitable *task, const char *format, ...)
+static void hold(struct narrator *n, const void *task, const char *format, ...)
 {
     va_list args;
     size_t length = begin_line(n, n->line, sizeof n->line);
@@ -166,17 +146,39 @@ static void hold(struct narrator *n, const even_awaitable *task, const char *for
 
 /* ---- sentences ---- */
 
-static void created(struct narrator *n, const struct even__trace_event *e, const char *where)
+static void begins(struct narrator *n, const struct even__trace_tale *e)
+{
+    n->main = e->object.id;
+    snprintf(n->main_at, sizeof n->main_at, "%s", e->where);
+    if (e->value && e->object.id)
+        say(n, e->where, "the loop begins, until %s is done", full(&e->object));
+    else if (e->value)
+        say(n, e->where, "the loop begins");
+    /* else it is told when the main task has become one, and has a name */
+}
+
+static void ends(struct narrator *n, const struct even__trace_tale *e)
+{
+    say(n, "", "the loop ends: %lu task%s, %lu turn%s; it slept for %s of %s s", n->tasks, n->tasks == 1 ? "" : "s",
+        n->turns, n->turns == 1 ? "" : "s", seconds(n->slept), seconds(n->loop->backend->now(n->loop) - n->began));
+    n->silent = e->value;
+    if (!n->silent)
+        n->loop = NULL;
+}
+
+static void created(struct narrator *n, const struct even__trace_tale *e)
 {
     n->tasks++;
-    if (e->object == n->main)
-        say(n, n->main_at, "the loop begins, with one task: %s", full(e->object));
+    if (e->object.id == n->main)
+        say(n, n->main_at, "the loop begins, with one task: %s", full(&e->object));
+    else if (e->value)
+        say(n, e->where, "%s creates %s: eager, it begins at once, in its maker's turn", brief(&e->task), full(&e->object));
     else
-        say(n, where, "%s creates %s%s", brief(e->task), full(e->object),
+        say(n, e->where, "%s creates %s%s", brief(&e->task), full(&e->object),
             first_time(CREATING, ": registered with the loop; it does not run yet, and its maker goes on"));
 }
 
-static int remember(const even_awaitable *x, int fd)
+static int remember(const void *x, int fd)
 {
     unsigned i = 0;
     while (i < sizeof operations / sizeof *operations && operations[i].object)
@@ -189,7 +191,7 @@ static int remember(const even_awaitable *x, int fd)
 }
 
 /* Its descriptor, and no more of it; -1: it has none. */
-static int forget(const even_awaitable *x)
+static int forget(const void *x)
 {
     for (unsigned i = 0; i < sizeof operations / sizeof *operations; i++)
         if (operations[i].object == x) {
@@ -199,66 +201,77 @@ static int forget(const even_awaitable *x)
     return -1;
 }
 
-static void waits(struct narrator *n, const struct even__trace_event *e, const char *where)
+static void waits(struct narrator *n, const struct even__trace_tale *e)
 {
-    const even_awaitable *x = e->object;
+    const struct even__trace_thing *x = &e->object;
 
-    if (x->state == EVEN_DONE) {
-        say(n, where, "%s lets the others go first%s", brief(e->task),
+    if (x->done) {
+        say(n, e->where, "%s lets the others go first%s", brief(&e->task),
             first_time(YIELDING, ": it goes to the end of the queue of what is ready"));
         return;
     }
     const char *control = first_time(WAITING, ": it leaves a \"wake me up\" there, and gives control to the loop");
-    if (x == n->sleep)
-        say(n, where, "%s sets a timer for %s s, and waits for it%s", brief(e->task), seconds(n->sleep_ns), control);
-    else if (n->started_on >= 0 && !(x->flags & EVEN__TASK) && !x->kind->borrows)
-        say(n, where, "%s waits for %s on descriptor %d%s", brief(e->task), brief(x), remember(x, n->started_on),
-            control);
+    if (x->id == n->sleep)
+        say(n, e->where, "%s sets a timer for %s s, and waits for it%s", brief(&e->task), seconds(n->sleep_ns), control);
+    else if (n->started_on >= 0 && !x->name && x->role != EVEN__SHARED)
+        say(n, e->where, "%s waits for %s on descriptor %d%s", brief(&e->task), brief(x),
+            remember(x->id, n->started_on), control);
     else
-        say(n, where, "%s waits for %s%s", brief(e->task), brief(x), control);
+        say(n, e->where, "%s waits for %s%s", brief(&e->task), brief(x), control);
     n->sleep = NULL;
 }
 
-static void done(struct narrator *n, const struct even__trace_event *e)
+static void returned(struct narrator *n, const struct even__trace_tale *e)
 {
-    const even_awaitable *x = e->object;
-    const char *how = outcome(e->status, &(struct words){ { 0 } });
+    const char *parent = e->object.parent ? e->object.parent : "its caller";
 
-    if (x->flags & EVEN__TASK) {
-        bool kept = !x->waiters && x->refs > 1 && x != n->main;
+    if (e->value)
+        say(n, "", "%s is over, back in %s", brief(&e->object), parent);
+    else
+        say(n, "", "%s returns to %s%s%s", brief(&e->object), parent, outcome(e),
+            e->status ? "" : first_time(RETURNING, ", as any call does"));
+}
+
+static void done(struct narrator *n, const struct even__trace_tale *e)
+{
+    const struct even__trace_thing *x = &e->object;
+    const char *how = outcome(e);
+
+    if (x->name) {
+        bool kept = x->kept && x->id != n->main;
         say(n, "", "%s ends%s%s%s", full(x), how, kept ? "; nobody waits for it yet" : "",
             kept ? first_time(KEEPING, ": its result is kept until somebody asks") : "");
-        n->main_is_over |= x == n->main;
-    } else if (strcmp(x->kind->name, "gather") == 0) {
+        n->main_is_over |= x->id == n->main;
+    } else if (strcmp(x->kind, "gather") == 0) {
         say(n, "", "the gather is done%s", *how ? how : ": it has all its results");
-    } else if (x->kind->borrows && e->task) {
-        say(n, "", "%s completes %s%s", brief(e->task), brief(x), how);
+    } else if (x->role == EVEN__SHARED && e->task.id) {
+        say(n, "", "%s completes %s%s", brief(&e->task), brief(x), how);
     }
 }
 
-static void woken(struct narrator *n, const struct even__trace_event *e)
+static void woken(struct narrator *n, const struct even__trace_tale *e)
 {
-    const even_awaitable *x = e->object;
+    const struct even__trace_thing *x = &e->object;
     const char *how = first_time(WAKING, ", not called (it queues with all that is ready)");
 
-    int fd = forget(x);
+    int fd = forget(x->id);
 
-    if (x->status == -ECANCELED && !(x->flags & EVEN__TASK))
-        hold(n, e->task, "%s's %s is canceled: its wake-up is scheduled%s", brief(e->task), kind_name(x), how);
+    if (x->canceled && !x->name)
+        hold(n, e->task.id, "%s's %s is canceled: its wake-up is scheduled%s", brief(&e->task), x->kind, how);
     else if (fd >= 0)
-        hold(n, e->task, "%s's %s on descriptor %d is done: its wake-up is scheduled%s", brief(e->task), kind_name(x),
-             fd, how);
-    else if (x == n->due)
-        hold(n, e->task, "%s's timer is due: its wake-up is scheduled%s", brief(e->task), how);
+        hold(n, e->task.id, "%s's %s on descriptor %d is done: its wake-up is scheduled%s", brief(&e->task), x->kind, fd,
+             how);
+    else if (x->id == n->due)
+        hold(n, e->task.id, "%s's timer is due: its wake-up is scheduled%s", brief(&e->task), how);
     else
-        hold(n, e->task, "%s waited for %s: its wake-up is scheduled%s", brief(e->task), brief(x), how);
+        hold(n, e->task.id, "%s waited for %s: its wake-up is scheduled%s", brief(&e->task), brief(x), how);
 }
 
-static void canceled_by(struct narrator *n, const struct even__trace_event *e, const char *where)
+static void canceled_by(struct narrator *n, const struct even__trace_tale *e)
 {
-    const char *who = e->object ? brief(e->object) : n->timer_fired ? "a timer is due, which"
+    const char *who = e->object.id ? brief(&e->object) : n->timer_fired ? "a timer is due, which"
                       : n->main_is_over ? "the end of the main task" : "the loop";
-    say(n, where, "%s asks %s to cancel%s", who, brief(e->task),
+    say(n, e->where, "%s asks %s to cancel%s", who, brief(&e->task),
         first_time(CANCELING, ": a request, delivered at the await that it is in"));
 }
 
@@ -274,11 +287,11 @@ static void poll_begins(struct narrator *n, int64_t timeout)
         say(n, "", "nothing is ready and no timer is set: the loop sleeps until a descriptor wakes it");
 }
 
-static void tell(struct narrator *n, const struct even__trace_event *e, const char *where)
+static void tell(struct narrator *n, const struct even__trace_tale *e)
 {
-    const even_awaitable *task = e->task, *x = e->object;
+    const struct even__trace_thing *task = &e->task, *x = &e->object;
 
-    if (n->woken && !(e->event == EVEN__EVENT_STEP && n->woken == task))
+    if (n->woken && !(e->event == EVEN__EVENT_STEP && n->woken == task->id))
         let_go(n, "");
     if (n->asleep_since >= 0) {
         n->slept += n->loop->backend->now(n->loop) - n->asleep_since;
@@ -287,19 +300,16 @@ static void tell(struct narrator *n, const struct even__trace_event *e, const ch
 
     switch (e->event) {
     case EVEN__EVENT_RUN:
-        n->main = x;            /* told when it has become a task, and has a name */
-        snprintf(n->main_at, sizeof n->main_at, "%s", where);
+        begins(n, e);
         break;
     case EVEN__EVENT_RUN_END:
-        say(n, "", "the loop ends: %lu task%s, %lu turn%s; it slept for %s of %s s", n->tasks, n->tasks == 1 ? "" : "s",
-            n->turns, n->turns == 1 ? "" : "s", seconds(n->slept), seconds(n->loop->backend->now(n->loop) - n->began));
-        n->loop = NULL;
+        ends(n, e);
         break;
     case EVEN__EVENT_CREATED:
-        created(n, e, where);
+        created(n, e);
         break;
     case EVEN__EVENT_GATHERED:
-        say(n, where, "%s gathers %lld%s", brief(task), (long long)e->value,
+        say(n, e->where, "%s gathers %lld%s", brief(task), (long long)e->value,
             first_time(GATHERING, " into one future, done when they all are; coroutines among them become tasks"));
         break;
     case EVEN__EVENT_STEP:
@@ -311,18 +321,17 @@ static void tell(struct narrator *n, const struct even__trace_event *e, const ch
             say(n, "", "%s %s", full(task), e->value ? "goes on" : "begins");
         break;
     case EVEN__EVENT_INLINE:
-        say(n, where, "%s awaits %s%s", brief(task), brief(x),
+        say(n, e->where, "%s awaits %s%s", brief(task), brief(x),
             first_time(INLINING, ": a call on its own stack; no task is made, the loop is not asked"));
         break;
     case EVEN__EVENT_RETURNED:
-        say(n, "", "%s returns to %s%s%s", brief(x), x->by.parent ? x->by.parent->kind->name : "its caller",
-            outcome(e->status, &(struct words){ { 0 } }), e->status ? "" : first_time(RETURNING, ", as any call does"));
+        returned(n, e);
         break;
     case EVEN__EVENT_WAITS:
-        waits(n, e, where);
+        waits(n, e);
         break;
     case EVEN__EVENT_FETCHED:
-        say(n, where, "%s awaits %s, which is done already%s", brief(task), brief(x),
+        say(n, e->where, "%s awaits %s, which is done already%s", brief(task), brief(x),
             first_time(FETCHING, ": nothing to wait for, it only fetches the result"));
         break;
     case EVEN__EVENT_DONE:
@@ -332,28 +341,28 @@ static void tell(struct narrator *n, const struct even__trace_event *e, const ch
         woken(n, e);
         break;
     case EVEN__EVENT_CANCEL:
-        canceled_by(n, e, where);
+        canceled_by(n, e);
         break;
     case EVEN__EVENT_CANCELED:
-        say(n, where, "%s is told that it is canceled", brief(task));
+        say(n, e->where, "%s is told that it is canceled", brief(task));
         break;
     case EVEN__EVENT_POLL:
         poll_begins(n, e->value);
         break;
     case EVEN__EVENT_TIMER:
-        n->timer_fired = !x;
-        if (x && x->flags & EVEN__TASK)
+        n->timer_fired = !x->id;
+        if (x->name)
             say(n, "", "%s's timer is due", brief(x));
         else
-            n->due = x;
+            n->due = x->id;
         return;
     case EVEN__EVENT_OPERATION:
         n->started_on = (int)e->value;
         return;
     case EVEN__EVENT_SLEEP:
-        n->sleep = x;
+        n->sleep = x->id;
         n->sleep_ns = e->value;
-        if (x->flags & EVEN__TASK)
+        if (x->name)
             say(n, "", "%s sets a timer for %s s", brief(x), seconds(e->value));
         break;
     }
@@ -361,7 +370,7 @@ static void tell(struct narrator *n, const struct even__trace_event *e, const ch
     n->started_on = -1;
 }
 
-static struct narrator *narrator_of(const struct even__trace_event *e)
+static struct narrator *narrator_of(const struct even__trace_tale *e)
 {
     static unsigned next;       /* a loop that is no longer heard of gives way */
     enum { N = sizeof narrators / sizeof *narrators };
@@ -381,17 +390,13 @@ static struct narrator *narrator_of(const struct even__trace_event *e)
     return n;
 }
 
-void even__trace_emit(const struct even__trace_event *e)
+void even__narrate(const struct even__trace_tale *tale)
 {
-    char where[EVEN__SITE_MAX + 16] = "", file[EVEN__SITE_MAX];
-    int saved = errno, line;
-
-    if (!e->loop)
-        return;
-    if (e->site && (line = even__site_line(e->site, file, sizeof file)) > 0)
-        snprintf(where, sizeof where, "%s:%d", file, line);
+    int saved = errno;
     pthread_mutex_lock(&lock);
-    tell(narrator_of(e), e, where);
+    struct narrator *n = narrator_of(tale);
+    if (!n->silent)
+        tell(n, tale);
     pthread_mutex_unlock(&lock);
     errno = saved;
 }

@@ -1,5 +1,6 @@
 /* What the loop and the tasks tell: each event is declared once, here, and raised at the few choke points of src/loop
- * and src/await; nowhere else. Off, a hook costs one predicted branch.
+ * and src/await; nowhere else. Off, a hook costs one predicted branch. A face with tasks of its own tells the same events
+ * of them, by even__narrate().
  *
  * X(name, sentence): `task` is the task that acts or is acted upon, `object` what it concerns. */
 #ifndef EVEN__TRACE_H
@@ -48,6 +49,36 @@ extern bool even__trace_on;
 void even__trace_open(void);
 /* Goes to the narrator. Must not change anything of the loop. */
 void even__trace_emit(const struct even__trace_event *e);
+
+/* How the narrator sees a task, or what one waits for: C's are read off their awaitables, another face fills it in. The
+ * texts need to last for the call only. */
+struct even__trace_thing {
+    const void *id;                 /* who it is; NULL: nobody */
+    const char *name;               /* a task's; NULL: it is no task */
+    const char *kind;               /* "say_after", "read", "gather" */
+    enum even__trace_role { EVEN__ITS_OWN, EVEN__SHARED, EVEN__COROUTINE, EVEN__GENERATOR } role;   /* of no task */
+    const char *parent;             /* a coroutine that is over: who awaited it; NULL: its caller */
+    bool done, canceled;
+    bool kept;                      /* a task that is over: nobody waits for it, but somebody may ask */
+};
+
+/* An event, in the narrator's terms. */
+struct even__trace_tale {
+    enum even__event event;
+    even_loop *loop;
+    struct even__trace_thing task, object;
+    const char *where;              /* "gather.c:17", or "" */
+    int64_t value;
+    int status;
+    const char *failure;            /* what a failure is called; NULL: as the library calls the status */
+};
+
+/* Tell it, on standard error. From any thread. Beyond the events' own sentences:
+ *   RUN       value 1: object is known already, or there is none: nothing is CREATED for it
+ *   RUN_END   value 1: what the loop does from here on is not told, until the next RUN
+ *   CREATED   value 1: it is eager, and begins at once, within its maker's turn
+ *   RETURNED  value 1: it is over, but whether it returned is not known */
+void even__narrate(const struct even__trace_tale *tale);
 
 /* WOKEN, for each task whose wake-up stands in the ring of x's waiters. (task.c) */
 void even__trace_woken(even_loop *loop, const even_awaitable *x, const even_handle *first);
