@@ -11,11 +11,12 @@
 /* Names that are looked up often, and functions of evenloop/_support.py: what is rare, and better said in Python. Each is
  * declared once, here; module.c makes them. */
 #define STRINGS(X)                                                                                                     \
-    X(backend, "backend") X(buffer_updated, "buffer_updated")                \
-    X(call_at, "call_at") X(call_soon, "call_soon") X(call_soon_threadsafe, "call_soon_threadsafe")                    \
-    X(context, "context") X(data_received, "data_received") X(done, "done")          \
-    X(get_buffer, "get_buffer") X(maybe_pause, "_maybe_pause_protocol") X(maybe_resume, "_maybe_resume_protocol")      \
-    X(on_eof, "_on_eof") X(on_flushed, "_on_flushed") X(seed, "seed") X(set_result, "set_result")                      \
+    X(backend, "backend") X(begins, "begins") X(buffer_updated, "buffer_updated") X(call_at, "call_at")                \
+    X(call_soon, "call_soon") X(call_soon_threadsafe, "call_soon_threadsafe") X(closed, "closed")                      \
+    X(context, "context") X(data_received, "data_received") X(done, "done") X(ended, "ended")                          \
+    X(get_buffer, "get_buffer") X(later, "later") X(made, "made") X(maybe_pause, "_maybe_pause_protocol")              \
+    X(maybe_resume, "_maybe_resume_protocol") X(off, "off") X(on_eof, "_on_eof") X(on_flushed, "_on_flushed")          \
+    X(run_begins, "run_begins") X(run_ends, "run_ends") X(seed, "seed") X(set_result, "set_result") X(soon, "soon")    \
     X(thread_id, "_thread_id")
 #define SUPPORT(X) X(callback_failed) X(check_call) X(extract_stack) X(handle_failed) X(run_debug) \
     X(transport_debug)
@@ -44,6 +45,7 @@ struct loop {
     unsigned char *fd_flags;    /* by descriptor: what is known of it */
     int fds;
     struct transport *transports;   /* that have an operation going on */
+    PyObject *explain;          /* evenloop._explain's, or NULL: nothing is told */
     PyObject *task_factory;     /* NULL or None: asyncio's Task */
     PyObject *spare[2];         /* handles and timers that are gone: the memory of the next ones */
     int spare_count[2];
@@ -136,6 +138,25 @@ void fd_gets_transport(struct loop *loop, int fd);
 PyObject *loop_forget_fd(PyObject *self, PyObject *fd);
 void waits_drop(struct loop *loop);
 int waits_traverse(struct loop *loop, visitproc visit, void *arg);
+
+/* ---- explain.c ---- */
+
+int explain_open(struct loop *loop);
+static inline bool is_explained(const struct loop *loop)
+{
+    return __builtin_expect(loop->explain != NULL, 0);
+}
+/* Only while it is explained: */
+/* A callback was queued, or a timer set; with its first argument, or NULL. -1: an exception, of a signal handler's. */
+int explain_soon(struct loop *loop, PyObject *callback, PyObject *argument);
+int explain_later(struct loop *loop, PyObject *delay, PyObject *callback, PyObject *argument);
+/* A future is being made, perhaps. */
+int explain_future(struct loop *loop);
+/* A handle is about to be called; NULL: it was. */
+void explain_turn(struct loop *loop, PyObject *handle);
+void explain_run(struct loop *loop, bool begins);
+void explain_close(struct loop *loop);
+PyObject *loop_tell(PyObject *self, PyObject *args);
 
 /* ---- versions ---- */
 

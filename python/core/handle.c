@@ -77,6 +77,9 @@ void handle_call(struct loop *loop, PyObject *handle)
     PyObject *result;
     if (handle_is_cancelled(handle))
         return;
+    const bool explained = is_explained(loop);
+    if (explained)
+        explain_turn(loop, handle);
     if (loop->debug)
         result = PyObject_CallFunctionObjArgs(loop->state->run_debug, (PyObject *)loop, handle, NULL);
     else
@@ -89,6 +92,8 @@ void handle_call(struct loop *loop, PyObject *handle)
             PyErr_WriteUnraisable(handle);
     }
     Py_XDECREF(result);
+    if (explained && loop->explain)
+        explain_turn(loop, NULL);
 }
 
 static struct loop *loop_of(PyObject *handle)

@@ -71,9 +71,13 @@ static PyObject *run_once(PyObject *self, PyObject *unused)
     if (thread == Py_None)
         even_loop_stop(loop->core);
     Py_DECREF(thread);
+    if (is_explained(loop))
+        explain_run(loop, true);
     int rc = even_loop_run_forever(loop->core);
     if (loop->transports)
         transports_flush(loop);
+    if (is_explained(loop))
+        explain_run(loop, false);
     if (loop->raised) {
         PyErr_SetRaisedException(loop->raised);
         loop->raised = NULL;
@@ -102,6 +106,8 @@ static PyObject *is_closed(PyObject *self, PyObject *unused)
 static PyObject *get_debug(PyObject *self, PyObject *unused)
 {
     (void)unused;
+    if (is_explained(as_loop(self)) && explain_future(as_loop(self)) < 0)
+        return NULL;
     return PyBool_FromLong(as_loop(self)->debug);
 }
 
@@ -169,6 +175,8 @@ static PyObject *call_soon_(PyObject *self, PyObject *const *args, Py_ssize_t n,
     /* While it does not wait, whoever holds the interpreter may touch the queue: so the order is that of the calls. */
     if (!loop->waiting) {
         handle_queue(loop, handle);
+        if (is_explained(loop) && explain_soon(loop, args[0], n > 1 ? args[1] : NULL) < 0)
+            Py_CLEAR(handle);
         return handle;
     }
     int rc = handle_queue_threadsafe(loop, handle);
@@ -241,6 +249,9 @@ static PyObject *call_later(PyObject *self, PyObject *const *args, Py_ssize_t n,
         return NULL;
     PyObject *handle = call_at_(loop, when, args + 1, n - 1, context);
     Py_DECREF(when);
+    if (is_explained(loop) && handle &&
+        explain_later(loop, args[0], args[1], n > 2 ? args[2] : NULL) < 0)
+        Py_CLEAR(handle);
     return handle;
 }
 
@@ -332,6 +343,8 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *keywords
     }
     even_loop_set_wait_hooks(loop->core, before_wait, after_wait, loop);
     loop->closed = false;
+    if (explain_open(loop) < 0)
+        Py_CLEAR(loop);
     return (PyObject *)loop;
 }
 
@@ -358,6 +371,8 @@ static PyObject *close_(PyObject *self, PyObject *unused)
         PyErr_SetString(PyExc_RuntimeError, "Cannot close a running event loop");
         return NULL;
     }
+    if (loop->explain)
+        explain_close(loop);
     close_core(loop);
     Py_RETURN_NONE;
 }
@@ -367,6 +382,7 @@ static int loop_traverse(PyObject *o, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(o));
     Py_VISIT(as_loop(o)->watches);
     Py_VISIT(as_loop(o)->raised);
+    Py_VISIT(as_loop(o)->explain);
     Py_VISIT(as_loop(o)->task_factory);
     /* What its queues hold; not while its own thread may be changing them: then it is in use anyway. */
     int rc = 0;
@@ -381,6 +397,7 @@ static int loop_clear(PyObject *o)
     close_core(as_loop(o));
     Py_CLEAR(as_loop(o)->watches);
     Py_CLEAR(as_loop(o)->raised);
+    Py_CLEAR(as_loop(o)->explain);
     Py_CLEAR(as_loop(o)->task_factory);
     return 0;
 }
@@ -485,6 +502,7 @@ static PyMethodDef methods[] = {
     { "_send", (PyCFunction)(void (*)(void))loop_send, METH_FASTCALL, NULL },
     { "_forget_fd", loop_forget_fd, METH_O, NULL },
     { "_watched", loop_watched, METH_O, NULL },
+    { "_tell", loop_tell, METH_VARARGS, NULL },
     { 0 },
 };
 

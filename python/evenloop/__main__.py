@@ -1,32 +1,81 @@
-"""python -m evenloop FILE.py [ARGUMENTS], or -m MODULE [ARGUMENTS]: run a program of asyncio's on evenloop."""
+"""python -m evenloop [OPTIONS] FILE.py [ARGUMENTS], or -m MODULE [ARGUMENTS]: run a program of asyncio's on evenloop."""
 import os
 import runpy
 import sys
 
 import evenloop
 
-USAGE = "usage: python -m evenloop (FILE.py | -m MODULE) [ARGUMENTS]"
+USAGE = "usage: python -m evenloop [OPTIONS] (FILE.py | -m MODULE) [ARGUMENTS]"
+OPTIONS = """\
+  --explain        tell in plain words, on standard error, what the loop does
+  --virtual-time   run on a simulated clock: sleeps take no time, each run is like the one before
+  --seed N         with --virtual-time: vary what may come in any order; the same number, the same order
+  --backend NAME   uring or epoll; without it, the best that works here
+  -h, --help       this text
+  -V, --version"""
+
+
+class Wrong(Exception):
+    """The command cannot be understood."""
+
+
+def take_options(arguments):
+    """Take the options from the front; they go into the environment, where each loop finds them."""
+    explain, virtual, backend, seed = False, False, None, None
+    while arguments and arguments[0].startswith("--"):
+        option, given, value = arguments.pop(0).partition("=")
+        if option in ("--seed", "--backend") and not given:
+            if not arguments:
+                raise Wrong(f"{option} wants a value behind it")
+            value = arguments.pop(0)
+        if option == "--seed":
+            seed = value
+        elif option == "--backend":
+            backend = value
+        elif option == "--explain" and not given:
+            explain = True
+        elif option == "--virtual-time" and not given:
+            virtual = True
+        else:
+            raise Wrong(f"unknown option {option}")
+    if virtual and backend:
+        raise Wrong("--virtual-time is a backend of its own, so it cannot go with --backend")
+    if backend not in (None, "uring", "epoll", "sim"):
+        raise Wrong(f"no backend is called '{backend}'; there are uring and epoll, and --virtual-time")
+    if seed is not None and not (seed.isascii() and seed.isdigit() and int(seed) < 1 << 64):
+        raise Wrong(f"the seed '{seed}' is not a whole number")
+    if explain:
+        os.environ["EVENLOOP_EXPLAIN"] = "1"
+    if virtual or backend:
+        os.environ["EVENLOOP_BACKEND"] = backend or "sim"
+    if seed:
+        os.environ["EVENLOOP_SEED"] = seed
 
 
 def main():
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(__doc__.strip(), "", USAGE, sep="\n")
+        print(__doc__.strip(), "", USAGE, "", OPTIONS, sep="\n")
         return 0 if arguments else 2
     if arguments[0] in ("-V", "--version"):
         print("evenloop", evenloop.__version__)
         return 0
+    try:
+        take_options(arguments)
+        if not arguments:
+            raise Wrong("which file, or which module?")
+        if arguments[0].startswith("-") and arguments[0] != "-m":
+            raise Wrong(f"unknown option {arguments[0]}")
+        if arguments == ["-m"]:
+            raise Wrong("which module?")
+    except Wrong as why:
+        print(f"evenloop: {why}", USAGE, sep="\n", file=sys.stderr)
+        return 2
     evenloop.install()
     if arguments[0] == "-m":
-        if len(arguments) < 2:
-            print(USAGE, file=sys.stderr)
-            return 2
         sys.argv = arguments[1:]
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
         return 0
-    if arguments[0].startswith("-"):
-        print(f"evenloop: unknown option {arguments[0]}", USAGE, sep="\n", file=sys.stderr)
-        return 2
     sys.argv = arguments
     sys.path[0] = os.path.dirname(os.path.abspath(arguments[0]))
     runpy.run_path(arguments[0], run_name="__main__")

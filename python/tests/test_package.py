@@ -143,6 +143,8 @@ class Notes(unittest.TestCase):
         "gather_tasks": ("start 1s 2s end, r1='2s', r2='1s'", 2),
         "gather": ("start 1s 2s end, r1='2s', r2='1s'", 2),
         "gather_list": ("start 1s 2s 3s end, ['1s', '2s', '3s']", 3),
+        "just_await": ("", 0.1),
+        "create_task": ("", 0.1),
     }
 
     def test_they_print_what_they_say(self):
