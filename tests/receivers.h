@@ -161,7 +161,16 @@ static inline void sink_pause(struct sink *s)
 
 static inline ssize_t sink_take(struct sink *s)
 {
+    static unsigned char own[40000];
     const void *data;
+    if (s->fickle && roll(3) == 0) {                /* into memory of its own */
+        size_t room = 1 + roll(roll(2) ? 100 : sizeof own);
+        ssize_t n = even_receiver_take_into(&s->r, own, room);
+        assert_true(n <= (ssize_t)room);
+        if (n > 0)
+            sink_check(s, own, (size_t)n);
+        return n;
+    }
     ssize_t n = even_receiver_take(&s->r, &data);
     if (n <= 0)
         return n;

@@ -78,6 +78,32 @@ static void expect_piece(struct sink *s, const char *text)
     assert_string_equal(have, text);
 }
 
+TEST(taken_into_a_buffer_piece_by_piece)
+{
+    int pair[2];
+    struct sink in;
+    char have[8] = "";
+    open_loop();
+    open_pair(pair);
+    sink_init(&in, pair[0], 1);
+    in.r.handle.run = watched_run;
+    even_receiver_start(&in.r);
+    say(pair[1], "one two three");
+    until_runs(&in, 1);
+    assert_int_equal(even_receiver_take_into(&in.r, have, 4), 4);
+    assert_string_equal(have, "one ");
+    assert_int_equal(even_receiver_take_into(&in.r, have, 4), 4);
+    assert_string_equal(have, "two ");
+    expect_piece(&in, "three");
+    assert_int_equal(even_receiver_take_into(&in.r, have, 4), -EAGAIN);
+    assert_string_equal(have, "two ");
+    even_receiver_stop(&in.r);
+    until_runs(&in, in.runs + 1);
+    even_receiver_clear(&in.r);
+    close_loop();
+    close_both(pair);
+}
+
 static void expect_nothing(struct sink *s)
 {
     const void *data;

@@ -236,6 +236,9 @@ EVEN_API bool even_receiver_is_active(const even_receiver *r);
  * Never waits. Bytes that came before an end or a failure are taken before it. */
 EVEN_API ssize_t even_receiver_take(even_receiver *r, const void **data);
 
+/* The same into a buffer of yours: up to n bytes, n > 0. Where much comes at once they are received there and nowhere else. */
+EVEN_API ssize_t even_receiver_take_into(even_receiver *r, void *buffer, size_t n);
+
 /* The last n bytes of the piece that was taken last were not wanted: they are taken again, first. The rest is no longer yours. */
 EVEN_API void even_receiver_untake(even_receiver *r, size_t n);
 

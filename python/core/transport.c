@@ -7,7 +7,11 @@
 #include "core.h"
 #include <structmember.h>
 
-enum { CHUNKS_FIRST = 4, SLOTS_MAX = 16 };
+enum {
+    CHUNKS_FIRST = 4, SLOTS_MAX = 16,
+    BULK = 120 * 1024,              /* malloc() would map more than 128 KiB anew each time */
+    BULK_LEAST = 32 * 1024
+};
 
 struct transport {
     struct loop *loop;                  /* NULL before _open() */
@@ -23,6 +27,7 @@ struct transport {
     /* coming in */
     enum protocol_kind kind;
     bool receiving;                     /* the receiver holds a reference */
+    bool bulk;                          /* the last piece was large */
     char begun, paused, closing, eof, reading_over;
     char sendfile;                      /* is in progress: nothing may be written */
     char tell_flushed;                  /* somebody waits for all to be sent: the end, a shutdown, sendfile */
@@ -160,52 +165,60 @@ static bool wants_data(const struct transport *t)
     return t->protocol && !t->conn_lost && !t->closing && !t->paused;
 }
 
+/* Where the protocol wants what comes; false with an exception. */
+static bool buffer_of(struct transport *t, Py_buffer *view)
+{
+    PyObject *protocol = Py_NewRef(t->protocol);
+    PyObject *target = call_method(t, t->loop->state->str_get_buffer, protocol, t->loop->state->minus_one);
+    int rc = target ? PyObject_GetBuffer(target, view, PyBUF_WRITABLE) : -1;
+    Py_DECREF(protocol);
+    Py_XDECREF(target);
+    if (rc == 0 && view->len == 0) {
+        PyBuffer_Release(view);
+        PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
+        rc = -1;
+    }
+    if (rc < 0)
+        protocol_failed(t, "Fatal error: protocol.get_buffer() call failed.");
+    return rc == 0;
+}
+
+static bool buffer_updated(struct transport *t, PyObject *protocol, size_t n)
+{
+    PyObject *length = PyLong_FromSize_t(n);
+    PyObject *none = length ? call_method(t, t->loop->state->str_buffer_updated, protocol, length) : NULL;
+    Py_XDECREF(length);
+    Py_XDECREF(none);
+    if (!none)
+        protocol_failed(t, "Fatal error: protocol.buffer_updated() call failed.");
+    return none != NULL;
+}
+
 /* Into the protocol's own buffers, as many as it takes; gives how much went: less if it paused, closed, or was exchanged. */
 static size_t give_buffered(struct transport *t, const char *data, size_t n)
 {
-    struct state *s = t->loop->state;
     const size_t all = n;
-    PyObject *const first = t->protocol;
+    PyObject *const first = Py_NewRef(t->protocol);
     while (n > 0 && wants_data(t) && t->protocol == first) {
-        PyObject *protocol = Py_NewRef(t->protocol);
-        PyObject *target = call_method(t, s->str_get_buffer, protocol, s->minus_one);
         Py_buffer view;
-        if (!target || PyObject_GetBuffer(target, &view, PyBUF_WRITABLE) < 0) {
-            Py_XDECREF(target);
-            Py_DECREF(protocol);
-            protocol_failed(t, "Fatal error: protocol.get_buffer() call failed.");
-            return all;
-        }
-        size_t room = (size_t)view.len, part = n < room ? n : room;
+        if (!buffer_of(t, &view))
+            break;
+        size_t part = n < (size_t)view.len ? n : (size_t)view.len;
         memcpy(view.buf, data, part);
         PyBuffer_Release(&view);
-        Py_DECREF(target);
-        if (part == 0) {
-            Py_DECREF(protocol);
-            PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
-            protocol_failed(t, "Fatal error: protocol.get_buffer() call failed.");
-            return all;
-        }
-        PyObject *length = PyLong_FromSize_t(part);
-        PyObject *none = length ? call_method(t, s->str_buffer_updated, protocol, length) : NULL;
-        Py_XDECREF(length);
-        Py_DECREF(protocol);
-        if (!none) {
-            protocol_failed(t, "Fatal error: protocol.buffer_updated() call failed.");
-            return all;
-        }
-        Py_DECREF(none);
         data += part;
         n -= part;
+        if (!buffer_updated(t, first, part))
+            break;
     }
+    Py_DECREF(first);
     return all - n;
 }
 
-static void give_plain(struct transport *t, const char *data, size_t n)
+static void give_bytes(struct transport *t, PyObject *bytes)
 {
-    PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)n), *protocol = Py_NewRef(t->protocol);
-    PyObject *none = bytes ? call_method(t, t->loop->state->str_data_received, protocol, bytes) : NULL;
-    Py_XDECREF(bytes);
+    PyObject *protocol = Py_NewRef(t->protocol);
+    PyObject *none = call_method(t, t->loop->state->str_data_received, protocol, bytes);
     Py_DECREF(protocol);
     if (!none)
         protocol_failed(t, "Fatal error: protocol.data_received() call failed.");
@@ -215,12 +228,62 @@ static void give_plain(struct transport *t, const char *data, size_t n)
 /* To whoever is the protocol; what it does not want now is the receiver's again. */
 static void give(struct transport *t, const char *data, size_t n)
 {
-    size_t went = n;
-    switch (t->kind) {
-    case PROTOCOL_PLAIN: give_plain(t, data, n); break;
-    case PROTOCOL_BUFFERED: went = give_buffered(t, data, n); break;
+    if (t->kind == PROTOCOL_BUFFERED) {
+        even_receiver_untake(&t->receiver, n - give_buffered(t, data, n));
+        return;
     }
-    even_receiver_untake(&t->receiver, n - went);
+    PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)n);
+    if (bytes)
+        give_bytes(t, bytes);
+    else
+        protocol_failed(t, "Fatal error: protocol.data_received() call failed.");
+    Py_XDECREF(bytes);
+}
+
+/* Much comes at once: it is received where the protocol gets it, without a copy. As even_receiver_take(); an error of the
+ * protocol's is dealt with, and counts as nothing. */
+static ssize_t receive_bulk(struct transport *t)
+{
+    ssize_t n;
+    if (t->kind == PROTOCOL_BUFFERED) {
+        Py_buffer view;
+        if (!buffer_of(t, &view))
+            return -EAGAIN;
+        PyObject *protocol = Py_NewRef(t->protocol);
+        n = wants_data(t) ? even_receiver_take_into(&t->receiver, view.buf, (size_t)view.len) : -EAGAIN;
+        PyBuffer_Release(&view);
+        if (n > 0)
+            buffer_updated(t, protocol, (size_t)n);
+        Py_DECREF(protocol);
+    } else {
+        PyObject *bytes = PyBytes_FromStringAndSize(NULL, BULK);
+        n = bytes ? even_receiver_take_into(&t->receiver, PyBytes_AS_STRING(bytes), BULK) : -ENOMEM;
+        if (!bytes)
+            PyErr_Clear();
+        if (n > 0 && (n == BULK || _PyBytes_Resize(&bytes, n) == 0))
+            give_bytes(t, bytes);
+        else if (n > 0)
+            protocol_failed(t, "Fatal error: protocol.data_received() call failed.");
+        Py_XDECREF(bytes);
+    }
+    return n;
+}
+
+/* The next piece, to the protocol: as even_receiver_take(). */
+static ssize_t receive_piece(struct transport *t)
+{
+    const void *data;
+    ssize_t n;
+    if (t->bulk) {
+        n = receive_bulk(t);
+    } else {
+        n = even_receiver_take(&t->receiver, &data);
+        if (n > 0)
+            give(t, data, (size_t)n);
+    }
+    if (n > 0)
+        t->bulk = n >= BULK_LEAST;
+    return n;
 }
 
 static void received(even_handle *h)
@@ -233,10 +296,8 @@ static void received(even_handle *h)
     }
     Py_INCREF(self);
     while (wants_data(t) && !t->reading_over) {      /* the end is told once */
-        const void *data;
-        ssize_t n = even_receiver_take(&t->receiver, &data);
+        ssize_t n = receive_piece(t);
         if (n > 0) {
-            give(t, data, (size_t)n);
             if (!t->loop->raised)
                 continue;
             if (!even_handle_is_queued(h))      /* the rest is for the next run */

@@ -267,20 +267,16 @@ static bool is_served(even_receiver *r)
     return r->taken >= PASS_MAX;
 }
 
-static ssize_t fetch(even_receiver *r, const void **data)
+/* One receive, of up to `size` bytes to `buffer`. */
+static ssize_t fetch(even_receiver *r, void *buffer, size_t size)
 {
     even_loop *loop = r->loop;
-    struct scratch *b = scratch_take(loop);
-    ssize_t n = b ? loop->backend->receive(loop, &r->op, b->space, SCRATCH) : -ENOMEM;
+    ssize_t n = buffer ? loop->backend->receive(loop, &r->op, buffer, size) : -ENOMEM;
     if (n > 0) {
         r->round += (size_t)n;
         r->taken += n < EVEN__RECEIVE_BUFFER ? EVEN__RECEIVE_BUFFER : (size_t)n;    /* a call costs, too */
-        b->piece.data = b->space;
-        b->piece.length = (size_t)n;
-        return lend(r, &b->piece, data);
+        return n;
     }
-    if (b)
-        scratch_release(&b->piece);
     r->readable = false;
     if (n == -EAGAIN) {
         r->small = r->round < EVEN__RECEIVE_BUFFER ? r->small + 1 : 0;
@@ -296,26 +292,65 @@ static ssize_t fetch(even_receiver *r, const void **data)
     return n;
 }
 
-ssize_t even_receiver_take(even_receiver *r, const void **data)
+static ssize_t fetch_scratch(even_receiver *r, const void **data)
+{
+    struct scratch *b = scratch_take(r->loop);
+    ssize_t n = fetch(r, b ? b->space : NULL, SCRATCH);
+    if (n > 0) {
+        b->piece.data = b->space;
+        b->piece.length = (size_t)n;
+        return lend(r, &b->piece, data);
+    }
+    if (b)
+        scratch_release(&b->piece);
+    return n;
+}
+
+static ssize_t next_kept(even_receiver *r, const void **data)
+{
+    struct even__piece *p = r->first;
+    r->first = p->next;
+    r->kept--;
+    r->taken += p->length;
+    return lend(r, p, data);
+}
+
+/* `room` is NULL: *data is to be set to the bytes; else they are put there, up to n. */
+static ssize_t take(even_receiver *r, const void **data, void *room, size_t size)
 {
     ssize_t n = -EAGAIN;
     release_lent(r);
     bool more = r->first || (is_receiving(r) && r->readable);
-    if (more && r->wanted && is_served(r)) {
+    if (more && r->wanted && is_served(r))
         run_soon(r);
-    } else if (r->first) {
-        struct even__piece *p = r->first;
-        r->first = p->next;
-        r->kept--;
-        r->taken += p->length;
-        n = lend(r, p, data);
-    } else if (more) {
-        n = fetch(r, data);
-    } else if (r->over) {
+    else if (r->first)
+        n = next_kept(r, data);
+    else if (more)
+        n = room ? fetch(r, room, size) : fetch_scratch(r, data);
+    else if (r->over)
         n = r->result;
-    }
     enlist(r);
     return n;
+}
+
+ssize_t even_receiver_take(even_receiver *r, const void **data)
+{
+    return take(r, data, NULL, 0);
+}
+
+ssize_t even_receiver_take_into(even_receiver *r, void *buffer, size_t n)
+{
+    const void *data = NULL;
+    ssize_t got = take(r, &data, buffer, n);
+    if (data) {
+        size_t part = (size_t)got < n ? (size_t)got : n;
+        memcpy(buffer, data, part);
+        even_receiver_untake(r, (size_t)got - part);
+        release_lent(r);
+        enlist(r);
+        got = (ssize_t)part;
+    }
+    return got;
 }
 
 void even_receiver_untake(even_receiver *r, size_t n)
