@@ -8,6 +8,7 @@
  *   evenloop/await.h    awaitables, futures, tasks, gather, wait_for, shield, cancellation: plain functions
  *   evenloop/async.h    the same as typed macros: async, await, create_task, gather, into, ... (GNU C)
  *   evenloop/io.h       TCP streams and servers
+ *   evenloop/process.h  processes and signals, with a callback
  *
  * CONVENTIONS
  *
@@ -34,6 +35,7 @@
 #include <evenloop/loop.h>
 #include <evenloop/await.h>
 #include <evenloop/io.h>
+#include <evenloop/process.h>
 #if defined(__GNUC__) && !defined(__cplusplus) && !defined(__STRICT_ANSI__)
 #include <evenloop/async.h>
 #endif

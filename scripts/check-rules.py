@@ -75,8 +75,8 @@ def check_layers():
     for path in files("python/core/*.[ch]"):
         for number, text in enumerate(path.read_text().splitlines(), 1):
             match = re.match(r'\s*#\s*include\s+["<]([^">]+)', text)
-            if match and ("/" in match[1] and match[1].split("/")[0] not in ("sys", "netinet")
-                          and match[1] not in ("evenloop/loop.h", "loop/loop.h", "trace/trace.h")):
+            if match and ("/" in match[1] and match[1].split("/")[0] not in ("sys", "netinet", "arpa")
+                          and match[1] not in ("evenloop/loop.h", "evenloop/process.h", "loop/loop.h", "trace/trace.h")):
                 complain(path, number, f"python/core may not know {match[1]}")
 
 

@@ -123,13 +123,18 @@ EVEN_API void even_timer_cancel(even_loop *loop, even_timer *timer);
  * Fill nothing in by hand: even_op_init() once, then one of the even_op_*() functions starts it. It is over
  * when its handle runs (never from inside the call that starts it); op->result is then what the system call
  * of that name returns, or a negative errno. The structure and every buffer belong to the kernel until then.
- * Sockets and pipes must be non-blocking.
+ * Sockets, pipes and terminals must be non-blocking. Transfers of one descriptor in one direction end in the order
+ * of their starts. What is said of a socket holds for TCP, UDP and Unix sockets alike.
+ *
+ * Nobody at the other end: -EPIPE. No signal comes with it: SIGPIPE, where it would end the program, is ignored from a
+ * loop's first even_op_write() or even_op_sendfile() until it is closed, and during even_run().
+ * Cancelling loses nothing: what was moved is the result. What an accept brought is the result as well.
  */
 typedef struct even_op even_op;
 
 enum even_op_kind {
     EVEN_OP_NONE, EVEN_OP_ACCEPT, EVEN_OP_CONNECT, EVEN_OP_RECV, EVEN_OP_SEND, EVEN_OP_READ, EVEN_OP_WRITE,
-    EVEN_OP_POLL, EVEN_OP_CLOSE,
+    EVEN_OP_POLL, EVEN_OP_CLOSE, EVEN_OP_RECVMSG, EVEN_OP_SENDMSG, EVEN_OP_SENDFILE,
     EVEN_OP_RECEIVE                 /* a receiver's own */
 };
 
@@ -142,8 +147,11 @@ struct even_op {
     uint8_t kind;                   /* enum even_op_kind */
     uint8_t state;                  /* enum even__op_state */
     uint16_t events;                /* EVEN_OP_POLL: POLLIN, POLLOUT */
-    uint32_t flags;                 /* of recv(2), send(2), accept4(2) */
-    void *buffer;                   /* or the address of connect and accept */
+    uint32_t flags;                 /* of recv(2), send(2), accept4(2); or sendfile's file */
+    union {
+        void *buffer;               /* or the address of connect and accept, or a struct msghdr */
+        int64_t offset;             /* EVEN_OP_SENDFILE: in the file */
+    };
     size_t length;                  /* at most INT32_MAX are moved at once; or the address's length */
     socklen_t *address_length;      /* EVEN_OP_ACCEPT: in and out, may be NULL */
 };
@@ -152,13 +160,36 @@ EVEN_API void even_op_init(even_op *op, even_loop *loop, void (*done)(even_handl
 /* True from the start until its handle has been queued. */
 EVEN_API bool even_op_is_pending(const even_op *op);
 
+/* The new descriptor is non-blocking and close-on-exec. (loop.sock_accept) */
 EVEN_API void even_op_accept(even_op *op, int fd, struct sockaddr *address, socklen_t *length, int flags);
+/* A Unix socket whose peer's backlog is full: -EAGAIN, and nothing tells when there is room. (loop.sock_connect) */
 EVEN_API void even_op_connect(even_op *op, int fd, const struct sockaddr *address, socklen_t length);
+/* (loop.sock_recv_into, loop.sock_sendall: but the result may be less than asked) */
 EVEN_API void even_op_recv(even_op *op, int fd, void *buffer, size_t length, int flags);
 EVEN_API void even_op_send(even_op *op, int fd, const void *buffer, size_t length, int flags);
+
+/* Datagrams with their addresses, and what comes beside the bytes: descriptors over a Unix socket, for one. `message`, its
+ * name, its vector and its control data belong to the kernel until the operation is over; a receive fills in `msg_namelen`,
+ * `msg_controllen` and `msg_flags`, and cuts off what is longer than the vector (MSG_TRUNC). Descriptors that came are yours;
+ * with MSG_CMSG_CLOEXEC in `flags` they are close-on-exec. -ECONNREFUSED is the answer to an earlier send on a connected
+ * socket. Under `sim`: -EOPNOTSUPP. (loop.sock_recvfrom, loop.sock_sendto) */
+EVEN_API void even_op_recvmsg(even_op *op, int fd, struct msghdr *message, int flags);
+EVEN_API void even_op_sendmsg(even_op *op, int fd, const struct msghdr *message, int flags);
+
+/* Send up to `count` bytes of the regular file `file`, from `offset` on, without a copy in this program: waits until the
+ * socket takes some; the result is how many it took, 0 at the file's end. At most EVEN_SENDFILE_MAX are moved at once, so
+ * that the loop's others have their turn. The file's own offset is neither used nor moved. Waits for the disk where the
+ * file is not in memory. -ESPIPE or -EINVAL for what is no such file: then read and send. Under `sim`: -EOPNOTSUPP.
+ * (loop.sock_sendfile, one step of it) */
+enum { EVEN_SENDFILE_MAX = 1 << 20 };
+EVEN_API void even_op_sendfile(even_op *op, int fd, int file, int64_t offset, size_t count);
+
+/* Pipes, terminals, sockets, files at their own offset. 0 is the end: nobody has the pipe's other end open for writing.
+ * A pending write to a pipe ends with -EPIPE when the last reader goes; where nothing is to be written, even_op_poll() for
+ * no events sees it: POLLERR. (asyncio.ReadTransport and WriteTransport of connect_read_pipe, connect_write_pipe) */
 EVEN_API void even_op_read(even_op *op, int fd, void *buffer, size_t length);
 EVEN_API void even_op_write(even_op *op, int fd, const void *buffer, size_t length);
-/* One shot of poll(2): the result is the events seen. */
+/* One shot of poll(2): the result is the events seen; POLLERR and POLLHUP come unasked. */
 EVEN_API void even_op_poll(even_op *op, int fd, int events);
 /* Nothing else may be pending on the descriptor: cancel it and wait for it first. Cannot be cancelled. */
 EVEN_API void even_op_close(even_op *op, int fd);

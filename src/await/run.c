@@ -1,7 +1,6 @@
 /* even_run: a loop, its main task, and the end of all. Follows asyncio.run and asyncio.Runner. */
 #include "await.h"
 #include "../base/sys.h"
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,35 +81,6 @@ static void on_sigint(int number)
     raise(number);
 }
 
-/* SIGPIPE is ignored while any run in the process goes on. */
-static struct {
-    pthread_mutex_t lock;
-    unsigned runs;
-    bool taken;
-    struct sigaction old;
-} pipes = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static void ignore_sigpipe(void)
-{
-    pthread_mutex_lock(&pipes.lock);
-    if (pipes.runs++ == 0 && sigaction(SIGPIPE, NULL, &pipes.old) == 0 && !(pipes.old.sa_flags & SA_SIGINFO) &&
-        pipes.old.sa_handler == SIG_DFL) {
-        struct sigaction ignore = { .sa_handler = SIG_IGN };
-        pipes.taken = sigaction(SIGPIPE, &ignore, NULL) == 0;
-    }
-    pthread_mutex_unlock(&pipes.lock);
-}
-
-static void give_sigpipe_back(void)
-{
-    pthread_mutex_lock(&pipes.lock);
-    if (--pipes.runs == 0 && pipes.taken) {
-        sigaction(SIGPIPE, &pipes.old, NULL);
-        pipes.taken = false;
-    }
-    pthread_mutex_unlock(&pipes.lock);
-}
-
 struct signals {
     struct sigaction old_int;
     bool took_int;
@@ -126,7 +96,7 @@ static void take_signals(struct signals *s, even_loop *loop, even_awaitable *x)
         sigemptyset(&ours.sa_mask);
         s->took_int = sigaction(SIGINT, &ours, NULL) == 0;
     }
-    ignore_sigpipe();
+    even__sigpipe_ignore();
 }
 
 static void give_signals_back(struct signals *s)
@@ -135,7 +105,7 @@ static void give_signals_back(struct signals *s)
         sigaction(SIGINT, &s->old_int, NULL);
         interrupt.main = NULL;
     }
-    give_sigpipe_back();
+    even__sigpipe_restore();
 }
 
 static const struct even__stack *running_stack(const char **name)

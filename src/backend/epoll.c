@@ -44,6 +44,7 @@ enum { IN, OUT, ANY, LISTS };
 static const uint8_t list_of[] = {
     [EVEN_OP_ACCEPT] = IN,   [EVEN_OP_RECV] = IN,  [EVEN_OP_READ] = IN,  [EVEN_OP_CONNECT] = OUT,
     [EVEN_OP_SEND] = OUT,    [EVEN_OP_WRITE] = OUT, [EVEN_OP_POLL] = ANY,  [EVEN_OP_RECEIVE] = IN,
+    [EVEN_OP_RECVMSG] = IN,  [EVEN_OP_SENDMSG] = OUT, [EVEN_OP_SENDFILE] = OUT,
 };
 
 /* In the done list: its result stands, only nobody was told. */
@@ -231,6 +232,15 @@ static long try(even_op *op)
         case EVEN_OP_SEND:
             r = even__sys(send(op->fd, op->buffer, op->length, (int)op->flags | MSG_DONTWAIT));
             break;
+        case EVEN_OP_RECVMSG:
+            r = even__sys(recvmsg(op->fd, op->buffer, (int)op->flags | MSG_DONTWAIT));
+            break;
+        case EVEN_OP_SENDMSG:
+            r = even__sys(sendmsg(op->fd, op->buffer, (int)op->flags | MSG_DONTWAIT));
+            break;
+        case EVEN_OP_SENDFILE:
+            r = even__net_sendfile(op);
+            break;
         case EVEN_OP_READ:
             r = even__sys(read(op->fd, op->buffer, op->length));
             break;
@@ -279,8 +289,8 @@ static bool drained(struct slot *s, const even_op *op, long r)
         return true;
     if (op == &op->loop->wake)      /* a read of its eventfd always takes all */
         return r > 0;
-    if (r <= 0 || (size_t)r >= op->length || s->irregular || (op->flags & (MSG_PEEK | MSG_OOB)))
-        return false;
+    if (r <= 0 || (size_t)r >= op->length || s->irregular || op->kind == EVEN_OP_SENDFILE || (op->flags & (MSG_PEEK | MSG_OOB)))
+        return false;   /* a message has no length here, and a file may be at its end */
     if (s->type == UNKNOWN) {
         int protocol = 0;
         socklen_t n = sizeof protocol;

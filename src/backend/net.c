@@ -2,6 +2,7 @@
 #include "net.h"
 #include "../base/sys.h"
 #include <string.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 int even__net_socket(even_loop *loop, int family, int type, int protocol)
@@ -62,6 +63,12 @@ int even__net_close(even_loop *loop, int fd)
     (void)loop;
     int rc = (int)even__sys(close(fd));
     return rc == -EINTR ? 0 : rc;   /* Linux has closed it all the same; to try again could close a stranger's */
+}
+
+long even__net_sendfile(const even_op *op)
+{
+    off_t offset = op->offset;
+    return even__sys(sendfile(op->fd, (int)op->flags, &offset, op->length));
 }
 
 const struct even__net even__net_kernel = {

@@ -1,4 +1,5 @@
-/* The socket system calls of net.c by name, for a backend that overrides some of them. */
+/* The socket system calls of net.c by name, for a backend that overrides some of them, and what both backends do by the
+ * same call. */
 #ifndef EVEN__NET_H
 #define EVEN__NET_H
 
@@ -11,5 +12,8 @@ int even__net_name(even_loop *loop, int fd, bool peer, struct sockaddr_storage *
 int even__net_shutdown(even_loop *loop, int fd, int how);
 int even__net_set_option(even_loop *loop, int fd, int level, int option, int value);
 int even__net_close(even_loop *loop, int fd);
+
+/* EVEN_OP_SENDFILE, one try: bytes, or -EAGAIN from a socket that takes none. */
+long even__net_sendfile(const even_op *op);
 
 #endif

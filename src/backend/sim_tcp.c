@@ -451,6 +451,10 @@ static int try_any(struct even__sim_socket *s, even_op *op)
         return try_poll(s, op);
     case EVEN_OP_CLOSE:
         return s->pending > 1 ? -EBUSY : 0;
+    case EVEN_OP_RECVMSG:
+    case EVEN_OP_SENDMSG:
+    case EVEN_OP_SENDFILE:
+        return -EOPNOTSUPP;
     default:
         return -EINVAL;
     }

@@ -9,6 +9,10 @@
  *               |   |
  *   cancel() -> ended -> over
  *
+ * A sendfile is a poll, and sendfile(2) when that has come: io_uring has none, and what it offers instead, two splices
+ * through a pipe, goes to the kernel's threads, needs two descriptors, and when it is cancelled may leave bytes in the pipe
+ * that have left the file and reach nobody.
+ *
  * Held are transfers behind another one of their descriptor: the kernel would let them overtake each other.
  *
  * A ring belongs to the thread that enabled it, so detach() takes back what is in the kernel: whatever ends there only
@@ -23,6 +27,7 @@
  */
 #include "uring.h"
 #include "../base/sys.h"
+#include "net.h"
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -97,7 +102,8 @@ static void move(even_handle *to, even_handle *h)
 /* ---- the ring ---- */
 
 static const uint8_t needed[] = { IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND, IORING_OP_READ,
-                                  IORING_OP_WRITE, IORING_OP_POLL_ADD, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL };
+                                  IORING_OP_WRITE, IORING_OP_POLL_ADD, IORING_OP_CLOSE, IORING_OP_ASYNC_CANCEL,
+                                  IORING_OP_RECVMSG, IORING_OP_SENDMSG };
 
 static int ring_probe(struct io_uring *ring)
 {
@@ -234,8 +240,8 @@ static int lane_of(const even_op *op)
     if (even__unlikely((unsigned)op->fd >= PORTS_MAX))
         return -1;
     switch ((enum even_op_kind)op->kind) {
-    case EVEN_OP_RECV: case EVEN_OP_READ: return 0;
-    case EVEN_OP_SEND: case EVEN_OP_WRITE: return 1;
+    case EVEN_OP_RECV: case EVEN_OP_READ: case EVEN_OP_RECVMSG: return 0;
+    case EVEN_OP_SEND: case EVEN_OP_WRITE: case EVEN_OP_SENDMSG: case EVEN_OP_SENDFILE: return 1;
     default: return -1;
     }
 }
@@ -287,6 +293,9 @@ static void prepare(struct even__uring_state *s, struct io_uring_sqe *sqe, even_
     case EVEN_OP_SEND: io_uring_prep_send(sqe, op->fd, op->buffer, length, (int)op->flags); break;
     case EVEN_OP_READ: io_uring_prep_read(sqe, op->fd, op->buffer, length, (uint64_t)-1); break;
     case EVEN_OP_WRITE: io_uring_prep_write(sqe, op->fd, op->buffer, length, (uint64_t)-1); break;
+    case EVEN_OP_RECVMSG: io_uring_prep_recvmsg(sqe, op->fd, op->buffer, op->flags); break;
+    case EVEN_OP_SENDMSG: io_uring_prep_sendmsg(sqe, op->fd, op->buffer, op->flags); break;
+    case EVEN_OP_SENDFILE: io_uring_prep_poll_add(sqe, op->fd, POLLOUT); break;
     case EVEN_OP_ACCEPT: io_uring_prep_accept(sqe, op->fd, op->buffer, op->address_length, (int)op->flags); break;
     case EVEN_OP_CONNECT:
         if (op->events == CONNECT_WAIT)
@@ -370,10 +379,24 @@ static bool fill(struct even__uring_state *s)
 
 /* ---- completions ---- */
 
+static void mark_message(const struct msghdr *m, size_t left)
+{
+    even__uring_mark_written(m, sizeof *m);
+    even__uring_mark_written(m->msg_name, m->msg_name ? m->msg_namelen : 0);
+    even__uring_mark_written(m->msg_control, m->msg_control ? m->msg_controllen : 0);
+    for (size_t i = 0; i < m->msg_iovlen && left; i++) {
+        size_t n = m->msg_iov[i].iov_len < left ? m->msg_iov[i].iov_len : left;
+        even__uring_mark_written(m->msg_iov[i].iov_base, n);
+        left -= n;
+    }
+}
+
 static void mark_received(const even_op *op, int32_t result)
 {
     if (op->kind == EVEN_OP_RECV || op->kind == EVEN_OP_READ)
         even__uring_mark_written(op->buffer, (size_t)result);
+    else if (op->kind == EVEN_OP_RECVMSG)
+        mark_message(op->buffer, (size_t)result);
     else if (op->kind == EVEN_OP_ACCEPT && op->buffer && op->address_length)
         even__uring_mark_written(op->buffer, *op->address_length);
 }
@@ -406,6 +429,25 @@ static bool connect_goes_on(struct even__uring_state *s, even_op *op, int32_t *r
     return true;
 }
 
+/* A sendfile's poll has come: true if the socket takes nothing all the same, and it waits on. One that was asked to end by
+ * then has moved nothing yet. */
+static bool sendfile_goes_on(struct even__uring_state *s, even_op *op, int32_t *result)
+{
+    if (*result < 0)
+        return false;
+    if (op->state == EVEN__OP_CANCELING) {
+        *result = -ECANCELED;
+        return false;
+    }
+    do
+        *result = (int32_t)even__net_sendfile(op);
+    while (*result == -EINTR);
+    if (*result != -EAGAIN)
+        return false;
+    take_back(s, op);
+    return true;
+}
+
 static void op_completed(struct even__uring_state *s, even_op *op, int32_t result)
 {
     s->pending--;
@@ -421,6 +463,8 @@ static void op_completed(struct even__uring_state *s, even_op *op, int32_t resul
             result = -ECANCELED;
     }
     if (op->kind == EVEN_OP_CONNECT && op->events != CONNECT_FIRST && connect_goes_on(s, op, &result))
+        return;
+    if (op->kind == EVEN_OP_SENDFILE && sendfile_goes_on(s, op, &result))
         return;
     if (result >= 0)
         mark_received(op, result);

@@ -66,7 +66,7 @@ static const struct {
     { "accept", EMFILE },       { "eventfd(", EMFILE },     { "epoll_create", EMFILE }, { "epoll_ctl(", ENOSPC },
     { "pipe", EMFILE },         { "dup", EMFILE },          { "open", EMFILE },         { "pidfd_open(", EMFILE },
     { "memfd_create(", EMFILE }, { "signalfd(", EMFILE },   { "timerfd_create(", EMFILE }, { "mmap(", ENOMEM },
-    { "mprotect(", ENOMEM },    { "madvise(", ENOMEM },     { "pthread_create(", EAGAIN }, { "fork(", EAGAIN },
+    { "mprotect(", ENOMEM },    { "madvise(", ENOMEM },     { "pthread_create(", EAGAIN }, { "vfork(", EAGAIN },
     { "send", ENOBUFS },        { "recv", ECONNRESET },     { "connect(", ENETUNREACH }, { "bind(", EADDRINUSE },
     { "listen(", EADDRINUSE },  { "getsockname(", ENOBUFS }, { "getpeername(", ENOTCONN }, { "setsockopt(", ENOMEM },
     { "shutdown(", ENOTCONN },  { "io_uring_queue_init", ENOMEM }, { "io_uring_register", ENOMEM },

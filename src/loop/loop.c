@@ -173,6 +173,8 @@ int even_loop_close(even_loop *loop)
         loop->timers.slot[i].timer->index = 0;
     even__timers_done(&loop->timers);
     even__inbox_close(loop);
+    if (loop->ignores_sigpipe)
+        even__sigpipe_restore();
     even__free(loop);
     return 0;
 }

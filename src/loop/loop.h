@@ -27,6 +27,7 @@ struct even_loop {
     uint32_t looks_skipped;         /* passes since the backend was last asked */
     int64_t looked_at;              /* and when */
     bool running, stopping, closing;
+    bool ignores_sigpipe;           /* since its first write or sendfile */
     void (*before_wait)(void *data), (*after_wait)(void *data);
     void *wait_data;
     int error;                      /* a failure of the backend; ends the run */
@@ -101,6 +102,10 @@ static inline void even__inbox_awake(even_loop *loop)
 {
     atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
 }
+
+/* sigpipe.c: counted */
+void even__sigpipe_ignore(void);
+void even__sigpipe_restore(void);
 
 /* op.c: start the operation of a receiver. */
 void even__op_receive(even_op *op, int fd, bool direct);

@@ -5,6 +5,9 @@
 #include <poll.h>
 #include <string.h>
 
+/* Connections have two each. */
+_Static_assert(sizeof(even_op) <= 10 * sizeof(int64_t), "an operation has grown");
+
 static void queue_handle(even_op *op)
 {
     even__call_soon(op->loop, &op->handle);
@@ -25,17 +28,31 @@ bool even_op_is_pending(const even_op *op)
 }
 
 /* All that an operation is, but its kind's own arguments. */
-static inline void start(even_op *op, enum even_op_kind kind, int fd, void *buffer, size_t length, int flags)
+static inline void start_with(even_op *op, enum even_op_kind kind, int fd, size_t length, int flags)
 {
-    even__check(op->state == EVEN__OP_IDLE);
     op->kind = (uint8_t)kind;
     op->fd = fd;
-    op->buffer = buffer;
     op->length = length > INT32_MAX ? INT32_MAX : length;
     op->flags = (uint32_t)flags;
     op->state = EVEN__OP_PENDING;
     even__trace(OPERATION, .loop = op->loop, .value = fd);
     op->loop->backend->start(op->loop, op);
+}
+
+/* These may raise SIGPIPE. */
+static inline void no_sigpipe(even_loop *loop)
+{
+    if (even__likely(loop->ignores_sigpipe))
+        return;
+    loop->ignores_sigpipe = true;
+    even__sigpipe_ignore();
+}
+
+static inline void start(even_op *op, enum even_op_kind kind, int fd, void *buffer, size_t length, int flags)
+{
+    even__check(op->state == EVEN__OP_IDLE);
+    op->buffer = buffer;
+    start_with(op, kind, fd, length, flags);
 }
 
 void even_op_accept(even_op *op, int fd, struct sockaddr *address, socklen_t *length, int flags)
@@ -59,6 +76,24 @@ void even_op_send(even_op *op, int fd, const void *buffer, size_t length, int fl
     start(op, EVEN_OP_SEND, fd, (void *)(uintptr_t)buffer, length, flags | MSG_NOSIGNAL);
 }
 
+void even_op_recvmsg(even_op *op, int fd, struct msghdr *message, int flags)
+{
+    start(op, EVEN_OP_RECVMSG, fd, message, 0, flags);
+}
+
+void even_op_sendmsg(even_op *op, int fd, const struct msghdr *message, int flags)
+{
+    start(op, EVEN_OP_SENDMSG, fd, (void *)(uintptr_t)message, 0, flags | MSG_NOSIGNAL);
+}
+
+void even_op_sendfile(even_op *op, int fd, int file, int64_t offset, size_t count)
+{
+    even__check(op->state == EVEN__OP_IDLE);
+    no_sigpipe(op->loop);
+    op->offset = offset;
+    start_with(op, EVEN_OP_SENDFILE, fd, count > EVEN_SENDFILE_MAX ? EVEN_SENDFILE_MAX : count, file);
+}
+
 void even_op_read(even_op *op, int fd, void *buffer, size_t length)
 {
     start(op, EVEN_OP_READ, fd, buffer, length, 0);
@@ -66,6 +101,7 @@ void even_op_read(even_op *op, int fd, void *buffer, size_t length)
 
 void even_op_write(even_op *op, int fd, const void *buffer, size_t length)
 {
+    no_sigpipe(op->loop);
     start(op, EVEN_OP_WRITE, fd, (void *)(uintptr_t)buffer, length, 0);
 }
 
