@@ -11,19 +11,21 @@
 /* Names that are looked up often, and functions of evenloop/_support.py: what is rare, and better said in Python. Each is
  * declared once, here; module.c makes them. */
 #define STRINGS(X)                                                                                                     \
-    X(backend, "backend") X(begins, "begins") X(buffer_updated, "buffer_updated") X(call_at, "call_at")                \
-    X(call_soon, "call_soon") X(call_soon_threadsafe, "call_soon_threadsafe") X(closed, "closed")                      \
-    X(context, "context") X(data_received, "data_received") X(done, "done") X(ended, "ended")                          \
+    X(backend, "backend") X(begins, "begins") X(buffer, "_buffer") X(buffer_updated, "buffer_updated")                 \
+    X(call_at, "call_at") X(call_soon, "call_soon") X(call_soon_threadsafe, "call_soon_threadsafe")                    \
+    X(closed, "closed") X(context, "context") X(data_received, "data_received")                                        \
+    X(datagram_received, "datagram_received") X(done, "done") X(ended, "ended") X(error_received, "error_received")    \
     X(get_buffer, "get_buffer") X(later, "later") X(made, "made") X(maybe_pause, "_maybe_pause_protocol")              \
     X(maybe_resume, "_maybe_resume_protocol") X(off, "off") X(on_eof, "_on_eof") X(on_flushed, "_on_flushed")          \
-    X(run_begins, "run_begins") X(run_ends, "run_ends") X(seed, "seed") X(set_result, "set_result") X(soon, "soon")    \
+    X(protocol, "_protocol") X(run_begins, "run_begins") X(run_ends, "run_ends") X(seed, "seed")                       \
+    X(send_slowly, "_send_slowly") X(set_result, "set_result") X(soon, "soon")                                         \
     X(thread_id, "_thread_id")
 #define SUPPORT(X) X(callback_failed) X(check_call) X(extract_stack) X(handle_failed) X(run_debug) \
     X(transport_debug)
 
 /* What the module keeps for an interpreter. */
 struct state {
-    PyTypeObject *loop_type, *handle_type, *timer_handle_type, *watch_type, *transport_type, *wait_type;
+    PyTypeObject *loop_type, *handle_type, *timer_handle_type, *watch_type, *transport_type, *wait_type, *port_type, *child_type;
     /* asyncio's: */
     PyObject *buffered_protocol, *task, *future, *create_task, *socket;
     PyObject *empty_tuple, *minus_one, *names_loop;
@@ -41,6 +43,8 @@ struct loop {
     even_loop *core;
     PyObject *watches;          /* {descriptor: Watch} */
     struct wait *waits;         /* sock_* that wait */
+    struct port *ports;         /* datagram transports that receive */
+    struct child *children;     /* processes whose end is to be told */
     char *scratch;              /* where they receive */
     unsigned char *fd_flags;    /* by descriptor: what is known of it */
     int fds;
@@ -55,7 +59,7 @@ struct loop {
 };
 
 extern PyModuleDef even__module;
-extern PyType_Spec even__loop_spec, even__watch_spec, even__wait_spec;
+extern PyType_Spec even__loop_spec, even__watch_spec, even__wait_spec, even__port_spec, even__child_spec;
 
 static inline struct state *state_of_module(PyObject *module)
 {
@@ -138,6 +142,18 @@ void fd_gets_transport(struct loop *loop, int fd);
 PyObject *loop_forget_fd(PyObject *self, PyObject *fd);
 void waits_drop(struct loop *loop);
 int waits_traverse(struct loop *loop, visitproc visit, void *arg);
+
+/* ---- datagram.c ---- */
+
+void ports_drop(struct loop *loop);
+int ports_traverse(struct loop *loop, visitproc visit, void *arg);
+
+/* ---- child.c ---- */
+
+PyObject *loop_watch_child(PyObject *self, PyObject *const *args, Py_ssize_t n);
+/* Before the core's loop is closed. */
+void children_drop(struct loop *loop);
+int children_traverse(struct loop *loop, visitproc visit, void *arg);
 
 /* ---- explain.c ---- */
 

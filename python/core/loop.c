@@ -355,11 +355,13 @@ static void close_core(struct loop *loop)
     if (loop->watches)
         PyDict_Clear(loop->watches);
     handles_drop(loop);
+    children_drop(loop);
     even_loop *core = loop->core;
     loop->core = NULL;
     loop->closed = true;
     even_loop_close(core);
     transports_drop(loop);
+    ports_drop(loop);
     waits_drop(loop);
 }
 
@@ -387,7 +389,8 @@ static int loop_traverse(PyObject *o, visitproc visit, void *arg)
     /* What its queues hold; not while its own thread may be changing them: then it is in use anyway. */
     int rc = 0;
     if (as_loop(o)->core && !as_loop(o)->waiting &&
-        ((rc = handles_traverse(as_loop(o), visit, arg)) || (rc = transports_traverse(as_loop(o), visit, arg))))
+        ((rc = handles_traverse(as_loop(o), visit, arg)) || (rc = transports_traverse(as_loop(o), visit, arg)) ||
+         (rc = ports_traverse(as_loop(o), visit, arg)) || (rc = children_traverse(as_loop(o), visit, arg))))
         return rc;
     return as_loop(o)->core && !as_loop(o)->waiting ? waits_traverse(as_loop(o), visit, arg) : 0;
 }
@@ -501,6 +504,7 @@ static PyMethodDef methods[] = {
     { "_recv", (PyCFunction)(void (*)(void))loop_recv, METH_FASTCALL, NULL },
     { "_send", (PyCFunction)(void (*)(void))loop_send, METH_FASTCALL, NULL },
     { "_forget_fd", loop_forget_fd, METH_O, NULL },
+    { "_watch_child", (PyCFunction)(void (*)(void))loop_watch_child, METH_FASTCALL, NULL },
     { "_watched", loop_watched, METH_O, NULL },
     { "_tell", loop_tell, METH_VARARGS, NULL },
     { 0 },

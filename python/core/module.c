@@ -12,7 +12,8 @@ static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
 static bool add_types(PyObject *module, struct state *s)
 {
     return (s->loop_type = add_type(module, &even__loop_spec)) && (s->watch_type = add_type(module, &even__watch_spec)) &&
-           (s->wait_type = add_type(module, &even__wait_spec)) && handle_types_make(module, s) == 0 &&
+           (s->wait_type = add_type(module, &even__wait_spec)) && (s->port_type = add_type(module, &even__port_spec)) &&
+           (s->child_type = add_type(module, &even__child_spec)) && handle_types_make(module, s) == 0 &&
            transport_type_make(module, s) == 0 && PyModule_AddType(module, s->handle_type) == 0 &&
            PyModule_AddType(module, s->timer_handle_type) == 0 && PyModule_AddType(module, s->transport_type) == 0;
 }
@@ -67,7 +68,8 @@ static int module_exec(PyObject *module)
 #define EACH_STRING(name, text) EACH(str_##name)
 #define STATE                                                                                                          \
     EACH(loop_type) EACH(handle_type) EACH(timer_handle_type) EACH(watch_type) EACH(transport_type) EACH(wait_type)    \
-    EACH(buffered_protocol) EACH(task) EACH(future) EACH(create_task) EACH(socket) EACH(empty_tuple) EACH(minus_one) EACH(names_loop) SUPPORT(EACH) STRINGS(EACH_STRING)
+    EACH(port_type) EACH(child_type) EACH(buffered_protocol) EACH(task) EACH(future) EACH(create_task) EACH(socket)    \
+    EACH(empty_tuple) EACH(minus_one) EACH(names_loop) SUPPORT(EACH) STRINGS(EACH_STRING)
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {

@@ -3,9 +3,11 @@ import asyncio
 import selectors
 import signal
 import threading
-from asyncio import base_events, sslproto
+from asyncio import base_events, sslproto, unix_events
 
 from . import _core
+from ._children import can_watch_children, watch_child
+from ._datagram import FAMILIES, DatagramTransport
 from ._transport import SocketTransport
 
 
@@ -60,6 +62,29 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
         tls = sslproto.SSLProtocol(self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts)
         SocketTransport(self, rawsock, tls, extra=extra, server=server)
         return tls._app_transport
+
+    def _make_datagram_transport(self, sock, protocol, address=None, waiter=None, extra=None):
+        if sock.family not in FAMILIES or self.backend == "sim":
+            return super()._make_datagram_transport(sock, protocol, address, waiter, extra)
+        return DatagramTransport(self, sock, protocol, address, waiter, extra)
+
+    # ---- processes ----
+
+    async def _make_subprocess_transport(self, *args, **kwargs):
+        if not can_watch_children():
+            return await super()._make_subprocess_transport(*args, **kwargs)
+        started = self.create_future()
+        transport = unix_events._UnixSubprocessTransport(self, *args, waiter=started, **kwargs)
+        watch_child(self, transport)
+        try:
+            await started
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            transport.close()
+            await transport._wait()
+            raise
+        return transport
 
     # ---- sockets ----
 

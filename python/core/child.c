@@ -1,0 +1,140 @@
+/* The end of child processes, by the core's watches: no thread waits, and no signal handler is needed. */
+#include "core.h"
+#include <evenloop/process.h>
+#include <sys/wait.h>
+
+struct child {
+    PyObject_HEAD
+    struct loop *loop;
+    PyObject *callback, *context;
+    even_process process;
+    struct child *next, **link;     /* in the loop's list of those that are watched, which has a reference */
+};
+
+static struct child *as_child(PyObject *o)
+{
+    return (struct child *)(void *)o;
+}
+
+static void let_go(struct child *c)
+{
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    Py_DECREF(c);
+}
+
+void children_drop(struct loop *loop)
+{
+    while (loop->children) {
+        even_process_unwatch(&loop->children->process);
+        even_handle_cancel(&loop->children->process.handle);
+        let_go(loop->children);
+    }
+}
+
+int children_traverse(struct loop *loop, visitproc visit, void *arg)
+{
+    for (struct child *c = loop->children; c; c = c->next)
+        Py_VISIT((PyObject *)(void *)c);
+    return 0;
+}
+
+/* As subprocess.Popen has it; None if somebody else has read it. */
+static PyObject *return_code(int status)
+{
+    if (status < 0)
+        Py_RETURN_NONE;
+    return PyLong_FromLong(WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
+}
+
+static void ended(even_handle *h)
+{
+    struct child *c = even_container_of(h, struct child, process.handle);
+    struct loop *loop = c->loop;
+    if (loop->raised) {
+        even_call_soon(loop->core, h);
+        return;
+    }
+    PyObject *args[] = { PyLong_FromLong(c->process.pid), return_code(c->process.status) };
+    PyObject *handle = args[0] && args[1] ? handle_new(loop, c->callback, args, 2, c->context) : NULL;
+    if (handle)
+        handle_call(loop, handle);
+    else if (!loop_takes_exception(loop))
+        PyErr_WriteUnraisable(c->callback);
+    Py_XDECREF(handle);
+    Py_XDECREF(args[0]);
+    Py_XDECREF(args[1]);
+    let_go(c);
+}
+
+/* _watch_child(pid, callback): callback(pid, return code or None) once it has ended. ChildProcessError: it is no child of
+ * ours, or no longer. */
+PyObject *loop_watch_child(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    struct loop *loop = as_loop(self);
+    if (n != 2) {
+        PyErr_SetString(PyExc_TypeError, "_watch_child(pid, callback)");
+        return NULL;
+    }
+    long pid = loop_check_open(loop) ? PyLong_AsLong(args[0]) : -1;
+    if (pid == -1 && PyErr_Occurred())
+        return NULL;
+    struct child *c = as_child(loop->state->child_type->tp_alloc(loop->state->child_type, 0));
+    if (!c)
+        return NULL;
+    c->loop = as_loop(Py_NewRef(self));
+    c->callback = Py_NewRef(args[1]);
+    c->context = PyContext_CopyCurrent();
+    int rc = !c->context ? 0 : even_process_watch(loop->core, &c->process, pid > 0 && pid == (pid_t)pid ? (pid_t)pid : 0, ended);
+    if (!c->context || rc < 0) {
+        Py_DECREF(c);
+        return rc < 0 ? raise_status(rc) : NULL;
+    }
+    c->next = loop->children;
+    c->link = &loop->children;
+    if (c->next)
+        c->next->link = &c->next;
+    loop->children = c;
+    Py_RETURN_NONE;
+}
+
+static int child_traverse(PyObject *o, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(o));
+    Py_VISIT(as_child(o)->loop);
+    Py_VISIT(as_child(o)->callback);
+    Py_VISIT(as_child(o)->context);
+    return 0;
+}
+
+/* What it calls stays as long as it may be called. */
+static int child_clear(PyObject *o)
+{
+    if (!as_child(o)->process.loop)
+        Py_CLEAR(as_child(o)->callback);
+    return 0;
+}
+
+static void child_dealloc(PyObject *o)
+{
+    PyTypeObject *type = Py_TYPE(o);
+    PyObject_GC_UnTrack(o);
+    Py_CLEAR(as_child(o)->callback);
+    Py_CLEAR(as_child(o)->context);
+    Py_XDECREF((PyObject *)as_child(o)->loop);
+    type->tp_free(o);
+    Py_DECREF(type);
+}
+
+static PyType_Slot slots[] = {
+    { Py_tp_dealloc, child_dealloc },
+    { Py_tp_traverse, child_traverse },
+    { Py_tp_clear, child_clear },
+    { 0, NULL },
+};
+
+PyType_Spec even__child_spec = {
+    "evenloop._core.Child", sizeof(struct child), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots
+};
