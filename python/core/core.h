@@ -23,11 +23,23 @@
 #define SUPPORT(X) X(callback_failed) X(check_call) X(extract_stack) X(handle_failed) X(run_debug) \
     X(transport_debug)
 
+#define TYPES(X) X(loop) X(watch) X(wait) X(port) X(child) X(tls)
+#define DERIVED_TYPES(X) X(handle) X(timer_handle) X(transport)
+#define ASYNCIO(X)                                                                                                     \
+    X(buffered_protocol, "asyncio.protocols", "BufferedProtocol", NULL)                                                \
+    X(task, "asyncio.tasks", "Task", NULL) X(future, "asyncio.futures", "Future", NULL)                                \
+    X(create_task, "asyncio.base_events", "BaseEventLoop", "create_task") X(socket, "socket", "socket", NULL)
+
 /* What the module keeps for an interpreter. */
 struct state {
-    PyTypeObject *loop_type, *handle_type, *timer_handle_type, *watch_type, *transport_type, *wait_type, *port_type, *child_type;
+    /* Our types; those that derive from asyncio's are made by themselves. */
+#define TYPE(name) PyTypeObject *name##_type;
+    TYPES(TYPE) DERIVED_TYPES(TYPE)
+#undef TYPE
     /* asyncio's: */
-    PyObject *buffered_protocol, *task, *future, *create_task, *socket;
+#define FOUND(name, module, class, attribute) PyObject *name;
+    ASYNCIO(FOUND)
+#undef FOUND
     PyObject *empty_tuple, *minus_one, *names_loop;
 #define STRING(name, text) PyObject *str_##name;
     STRINGS(STRING)
@@ -49,6 +61,7 @@ struct loop {
     unsigned char *fd_flags;    /* by descriptor: what is known of it */
     int fds;
     struct transport *transports;   /* that have an operation going on */
+    struct tls *tls;            /* that have something to encrypt at the end of the pass */
     PyObject *explain;          /* evenloop._explain's, or NULL: nothing is told */
     PyObject *task_factory;     /* NULL or None: asyncio's Task */
     PyObject *spare[2];         /* handles and timers that are gone: the memory of the next ones */
@@ -59,7 +72,9 @@ struct loop {
 };
 
 extern PyModuleDef even__module;
-extern PyType_Spec even__loop_spec, even__watch_spec, even__wait_spec, even__port_spec, even__child_spec;
+#define SPEC(name) extern PyType_Spec even__##name##_spec;
+TYPES(SPEC)
+#undef SPEC
 
 static inline struct state *state_of_module(PyObject *module)
 {
@@ -124,7 +139,7 @@ PyObject *loop_watched(PyObject *self, PyObject *fd);
 /* ---- transport.c ---- */
 
 /* How a protocol takes what comes. */
-enum protocol_kind { PROTOCOL_PLAIN, PROTOCOL_BUFFERED };
+enum protocol_kind { PROTOCOL_PLAIN, PROTOCOL_BUFFERED, PROTOCOL_TLS };
 
 int transport_type_make(PyObject *module, struct state *state);
 /* A run ends: what was written goes out before. */
@@ -132,6 +147,19 @@ void transports_flush(struct loop *loop);
 /* The core's loop is gone: let go of what its operations held. */
 void transports_drop(struct loop *loop);
 int transports_traverse(struct loop *loop, visitproc visit, void *arg);
+
+/* ---- tls.c ---- */
+
+/* Bytes came for a TLS protocol (an object of the state's tls_type): in place of its get_buffer() and buffer_updated(). The
+ * caller has entered the transport's context and holds a reference of the object; the data need last for the call only. In it
+ * the program's protocol is called, and the transport's write(), pause_reading(), close() and so on. -1 with an exception, as
+ * if buffer_updated() had raised. */
+int tls_feed(PyObject *tls_object, const char *data, size_t n);
+/* A run ends: what was written is encrypted, and given to the transports, before those are flushed. */
+void tls_flush_all(struct loop *loop);
+/* The core's loop is gone. */
+void tls_drop(struct loop *loop);
+int tls_traverse(struct loop *loop, visitproc visit, void *arg);
 
 /* ---- sock.c ---- */
 

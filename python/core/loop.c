@@ -74,6 +74,8 @@ static PyObject *run_once(PyObject *self, PyObject *unused)
     if (is_explained(loop))
         explain_run(loop, true);
     int rc = even_loop_run_forever(loop->core);
+    if (loop->tls)
+        tls_flush_all(loop);
     if (loop->transports)
         transports_flush(loop);
     if (is_explained(loop))
@@ -360,6 +362,7 @@ static void close_core(struct loop *loop)
     loop->core = NULL;
     loop->closed = true;
     even_loop_close(core);
+    tls_drop(loop);
     transports_drop(loop);
     ports_drop(loop);
     waits_drop(loop);
@@ -390,7 +393,8 @@ static int loop_traverse(PyObject *o, visitproc visit, void *arg)
     int rc = 0;
     if (as_loop(o)->core && !as_loop(o)->waiting &&
         ((rc = handles_traverse(as_loop(o), visit, arg)) || (rc = transports_traverse(as_loop(o), visit, arg)) ||
-         (rc = ports_traverse(as_loop(o), visit, arg)) || (rc = children_traverse(as_loop(o), visit, arg))))
+         (rc = ports_traverse(as_loop(o), visit, arg)) || (rc = children_traverse(as_loop(o), visit, arg)) ||
+         (rc = tls_traverse(as_loop(o), visit, arg))))
         return rc;
     return as_loop(o)->core && !as_loop(o)->waiting ? waits_traverse(as_loop(o), visit, arg) : 0;
 }

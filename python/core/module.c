@@ -11,11 +11,13 @@ static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
 
 static bool add_types(PyObject *module, struct state *s)
 {
-    return (s->loop_type = add_type(module, &even__loop_spec)) && (s->watch_type = add_type(module, &even__watch_spec)) &&
-           (s->wait_type = add_type(module, &even__wait_spec)) && (s->port_type = add_type(module, &even__port_spec)) &&
-           (s->child_type = add_type(module, &even__child_spec)) && handle_types_make(module, s) == 0 &&
-           transport_type_make(module, s) == 0 && PyModule_AddType(module, s->handle_type) == 0 &&
-           PyModule_AddType(module, s->timer_handle_type) == 0 && PyModule_AddType(module, s->transport_type) == 0;
+    bool ok = true;
+#define ADD(name) ok = ok && (s->name##_type = add_type(module, &even__##name##_spec));
+    TYPES(ADD)
+    ok = ok && handle_types_make(module, s) == 0 && transport_type_make(module, s) == 0;
+#define PUBLISH(name) ok = ok && PyModule_AddType(module, s->name##_type) == 0;
+    DERIVED_TYPES(PUBLISH)
+    return ok;
 }
 
 static bool take_support(struct state *s)
@@ -29,26 +31,22 @@ static bool take_support(struct state *s)
 }
 
 /* What is called or asked for often of asyncio's. */
+static PyObject *find(const char *module_name, const char *class, const char *attribute)
+{
+    PyObject *module = PyImport_ImportModule(module_name);
+    PyObject *found = module ? PyObject_GetAttrString(module, class) : NULL;
+    Py_XDECREF(module);
+    if (found && attribute)
+        Py_SETREF(found, PyObject_GetAttrString(found, attribute));
+    return found;
+}
+
 static bool take_asyncio(struct state *s)
 {
-    const struct { const char *module, *class, *attribute; PyObject **to; } names[] = {
-        { "asyncio.protocols", "BufferedProtocol", NULL, &s->buffered_protocol },
-        { "asyncio.tasks", "Task", NULL, &s->task },
-        { "asyncio.futures", "Future", NULL, &s->future },
-        { "asyncio.base_events", "BaseEventLoop", "create_task", &s->create_task },
-        { "socket", "socket", NULL, &s->socket },
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        PyObject *module = PyImport_ImportModule(names[i].module);
-        PyObject *found = module ? PyObject_GetAttrString(module, names[i].class) : NULL;
-        Py_XDECREF(module);
-        if (found && names[i].attribute)
-            Py_SETREF(found, PyObject_GetAttrString(found, names[i].attribute));
-        if (!found)
-            return false;
-        *names[i].to = found;
-    }
-    return true;
+    bool ok = true;
+#define FIND(name, module, class, attribute) ok = ok && (s->name = find(module, class, attribute));
+    ASYNCIO(FIND)
+    return ok;
 }
 
 static int module_exec(PyObject *module)
@@ -66,10 +64,11 @@ static int module_exec(PyObject *module)
 
 /* Every object of the state, once. */
 #define EACH_STRING(name, text) EACH(str_##name)
+#define EACH_TYPE(name) EACH(name##_type)
+#define EACH_FOUND(name, module, class, attribute) EACH(name)
 #define STATE                                                                                                          \
-    EACH(loop_type) EACH(handle_type) EACH(timer_handle_type) EACH(watch_type) EACH(transport_type) EACH(wait_type)    \
-    EACH(port_type) EACH(child_type) EACH(buffered_protocol) EACH(task) EACH(future) EACH(create_task) EACH(socket)    \
-    EACH(empty_tuple) EACH(minus_one) EACH(names_loop) SUPPORT(EACH) STRINGS(EACH_STRING)
+    TYPES(EACH_TYPE) DERIVED_TYPES(EACH_TYPE) ASYNCIO(EACH_FOUND) SUPPORT(EACH) STRINGS(EACH_STRING)                   \
+    EACH(empty_tuple) EACH(minus_one) EACH(names_loop)
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {

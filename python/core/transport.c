@@ -225,9 +225,30 @@ static void give_bytes(struct transport *t, PyObject *bytes)
     Py_XDECREF(none);
 }
 
+static void give_tls(struct transport *t, const char *data, size_t n)
+{
+    PyObject *protocol = Py_NewRef(t->protocol);
+    int rc = PyContext_Enter(t->context);
+    if (rc == 0) {
+        rc = tls_feed(protocol, data, n);
+        PyObject *raised = rc < 0 ? PyErr_GetRaisedException() : NULL;
+        if (PyContext_Exit(t->context) < 0)
+            PyErr_Clear();
+        if (raised)
+            PyErr_SetRaisedException(raised);
+    }
+    Py_DECREF(protocol);
+    if (rc < 0)
+        protocol_failed(t, "Fatal error: protocol.buffer_updated() call failed.");
+}
+
 /* To whoever is the protocol; what it does not want now is the receiver's again. */
 static void give(struct transport *t, const char *data, size_t n)
 {
+    if (t->kind == PROTOCOL_TLS) {
+        give_tls(t, data, n);
+        return;
+    }
     if (t->kind == PROTOCOL_BUFFERED) {
         even_receiver_untake(&t->receiver, n - give_buffered(t, data, n));
         return;
@@ -274,7 +295,7 @@ static ssize_t receive_piece(struct transport *t)
 {
     const void *data;
     ssize_t n;
-    if (t->bulk) {
+    if (t->bulk && t->kind != PROTOCOL_TLS) {
         n = receive_bulk(t);
     } else {
         n = even_receiver_take(&t->receiver, &data);
@@ -572,7 +593,8 @@ static PyObject *set_protocol(PyObject *self, PyObject *protocol)
     int buffered = t->loop ? PyObject_IsInstance(protocol, t->loop->state->buffered_protocol) : 0;
     if (buffered < 0)
         return NULL;
-    t->kind = buffered ? PROTOCOL_BUFFERED : PROTOCOL_PLAIN;
+    t->kind = !buffered ? PROTOCOL_PLAIN
+              : PyObject_TypeCheck(protocol, t->loop->state->tls_type) ? PROTOCOL_TLS : PROTOCOL_BUFFERED;
     Py_XSETREF(t->protocol, Py_NewRef(protocol));
     Py_RETURN_NONE;
 }

@@ -3,9 +3,9 @@ import asyncio
 import selectors
 import signal
 import threading
-from asyncio import base_events, sslproto, unix_events
+from asyncio import base_events, unix_events
 
-from . import _core
+from . import _core, _tls
 from ._children import can_watch_children, watch_child
 from ._datagram import FAMILIES, DatagramTransport
 from ._transport import SocketTransport
@@ -59,7 +59,7 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
 
     def _make_ssl_transport(self, rawsock, protocol, sslcontext, waiter=None, *, server_side=False, server_hostname=None,
                             extra=None, server=None, **timeouts):
-        tls = sslproto.SSLProtocol(self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts)
+        tls = _tls.SSLProtocol(self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts)
         SocketTransport(self, rawsock, tls, extra=extra, server=server)
         return tls._app_transport
 
@@ -85,6 +85,12 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
             await transport._wait()
             raise
         return transport
+    async def start_tls(self, transport, protocol, sslcontext, *, server_side=False, server_hostname=None,
+                        ssl_handshake_timeout=None, ssl_shutdown_timeout=None):
+        """Go on in TLS: the transport that the protocol is to use from now on. (asyncio's loop.start_tls)"""
+        return await _tls.start(self, transport, protocol, sslcontext, server_side=server_side,
+                                server_hostname=server_hostname, ssl_handshake_timeout=ssl_handshake_timeout,
+                                ssl_shutdown_timeout=ssl_shutdown_timeout)
 
     # ---- sockets ----
 

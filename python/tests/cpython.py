@@ -8,6 +8,7 @@ passes is told, so that the list gets shorter.
 """
 import argparse
 import asyncio
+import asyncio.sslproto
 import asyncio.unix_events
 import fnmatch
 import importlib
@@ -23,7 +24,7 @@ import traceback
 import unittest
 import warnings
 
-import evenloop
+import evenloop._tls
 
 HERE = pathlib.Path(__file__).parent
 TIMEOUT = 60
@@ -71,6 +72,9 @@ def redirect():
         policy._loop_factory = TestedLoop
     else:
         asyncio.new_event_loop = asyncio.events.new_event_loop = TestedLoop
+
+    # Tests that make a TLS protocol without a loop's help get ours.
+    asyncio.sslproto.SSLProtocol = evenloop._tls.SSLProtocol
 
     # The loop of asyncio's own unit tests, whose clock is turned by hand: ours in virtual time.
     from test.test_asyncio import utils

@@ -7,6 +7,7 @@ import ssl
 import unittest
 
 import evenloop
+import test_tls
 
 ROUNDS = int(os.environ.get("EVENLOOP_LEAK_ROUNDS", "2000"))
 
@@ -46,6 +47,8 @@ class Leaks(unittest.TestCase):
                 self.assertLessEqual(after[1] - before[1], together, "descriptors")
                 self.assertLess(after[2] - before[2], 500, "objects")
 
+    secure = None       # the server's context
+
     async def begin(self):
         async def handle(reader, writer):
             try:
@@ -55,7 +58,7 @@ class Leaks(unittest.TestCase):
             except ConnectionError:
                 pass
             writer.close()
-        self.server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=256)
+        self.server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=256, ssl=self.secure)
         self.address = self.server.sockets[0].getsockname()
 
     async def end(self):
@@ -93,6 +96,28 @@ class Leaks(unittest.TestCase):
         async def once():
             with self.assertRaises(OSError):
                 await asyncio.open_connection(*self.address, ssl=ssl.create_default_context(), server_hostname="nobody")
+        self.check(once, ROUNDS // 10)
+
+    def test_tls_connections(self):
+        test_tls.setUpModule()
+        self.secure, context, strict = test_tls.server_context(), test_tls.client_context(), ssl.create_default_context()
+
+        async def once():
+            nonlocal n
+            n += 1
+            if n % 4 == 0:
+                with self.assertRaises(ssl.SSLCertVerificationError):
+                    await asyncio.open_connection(*self.address, ssl=strict, server_hostname="localhost")
+                return
+            reader, writer = await asyncio.open_connection(*self.address, ssl=context, server_hostname="localhost")
+            writer.write(b"x" * 20_000)
+            await reader.readexactly(20_000)
+            writer.write(b"x")
+            if n % 4 == 1:
+                return writer.transport.abort()
+            writer.close()
+            await writer.wait_closed()
+        n = 0
         self.check(once, ROUNDS // 10)
 
     def test_timers(self):

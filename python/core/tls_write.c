@@ -1,0 +1,317 @@
+/* What a TLS protocol's program writes. What one turn writes is joined into records: while a chunk is being delivered, the turn
+ * is over when the protocol returns; else at the end of the pass. Full records do not wait, nor does what exceeds a mark, so that
+ * nobody pauses, or does not, because of it. */
+#include "tls.h"
+
+enum { CHUNKS_FIRST = 4 };
+
+/* ---- the deferred flush ---- */
+
+static bool is_queued(struct tls *t)
+{
+    return even_handle_is_queued(&t->flush);
+}
+
+/* It holds a reference of itself while its handle is queued. */
+void tls_queue_flush(struct tls *t)
+{
+    if (t->count == 0 || is_queued(t) || !t->loop || !t->loop->core)
+        return;
+    Py_INCREF(tls_object(t));
+    t->next = t->loop->tls;
+    t->link = &t->loop->tls;
+    if (t->next)
+        t->next->link = &t->next;
+    t->loop->tls = t;
+    even_call_soon(t->loop->core, &t->flush);
+}
+
+/* Its handle is queued no longer; whoever calls this gets the reference. */
+static PyObject *let_go(struct tls *t)
+{
+    *t->link = t->next;
+    if (t->next)
+        t->next->link = t->link;
+    return tls_object(t);
+}
+
+/* ---- going out ---- */
+
+static void drop_chunks(struct tls *t)
+{
+    while (t->count)
+        Py_DECREF(t->chunks[--t->count]);
+    t->taken = 0;
+    t->size = 0;
+}
+
+void tls_drop_output(struct tls *t)
+{
+    drop_chunks(t);
+    if (is_queued(t) && t->loop->core && !t->loop->waiting) {
+        even_handle_cancel(&t->flush);
+        Py_DECREF(let_go(t));
+    }
+}
+
+static size_t left_of(struct tls *t, size_t i)
+{
+    return (size_t)PyBytes_GET_SIZE(t->chunks[i]) - (i == 0 ? t->taken : 0);
+}
+
+/* The first chunk, joined with short ones after it if it does not fill a record. */
+static PyObject *first_chunk(struct tls *t)
+{
+    size_t total = left_of(t, 0), n = 1;
+    while (n < t->count && total < RECORD && left_of(t, n) < RECORD)
+        total += left_of(t, n++);
+    if (n > 1) {
+        PyObject *joined = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)total);
+        if (!joined)
+            return NULL;
+        char *to = PyBytes_AS_STRING(joined);
+        for (size_t i = 0; i < n; i++) {
+            const size_t part = left_of(t, i);
+            memcpy(to, PyBytes_AS_STRING(t->chunks[i]) + PyBytes_GET_SIZE(t->chunks[i]) - part, part);
+            to += part;
+        }
+        for (size_t i = 0; i < n; i++)
+            Py_DECREF(t->chunks[i]);
+        t->taken = 0;
+        t->chunks[0] = joined;
+        memmove(t->chunks + 1, t->chunks + n, (t->count - n) * sizeof *t->chunks);
+        t->count -= n - 1;
+    }
+    return Py_NewRef(t->chunks[0]);
+}
+
+/* Give OpenSSL some of a chunk: how much it took, or -1 with an exception. It makes as many records as that needs. */
+static Py_ssize_t encrypt_some(struct tls *t, PyObject *chunk, bool all)
+{
+    size_t left = (size_t)PyBytes_GET_SIZE(chunk) - t->taken;
+    if (!all && left > RECORD)
+        left -= left % RECORD;
+    const bool whole = left == (size_t)PyBytes_GET_SIZE(chunk);
+    PyObject *data = whole ? Py_NewRef(chunk) : tls_view(PyBytes_AS_STRING(chunk) + t->taken, left, PyBUF_READ);
+    PyObject *result = data ? tls_call(t, ENCRYPT, data) : NULL;
+    if (data)
+        tls_end_view(data);
+    Py_ssize_t n = result ? PyLong_AsSsize_t(result) : -1;
+    Py_XDECREF(result);
+    if (n >= 0 && (n == 0 || (size_t)n > left)) {
+        PyErr_Format(PyExc_RuntimeError, "write() of the SSL object gave %zd", n);
+        return -1;
+    }
+    return n;
+}
+
+/* What waits, as records; or only what fills one. What OpenSSL does not take now, it is offered again when something came. */
+int tls_encrypt(struct tls *t, bool all)
+{
+    int rc = 0;
+    if (t->encrypting)          /* further out it goes on until nothing is left */
+        return 0;
+    t->encrypting = true;
+    while (rc == 0 && t->count && (all || t->size >= RECORD)) {
+        PyObject *chunk = first_chunk(t);
+        Py_ssize_t n = chunk ? encrypt_some(t, chunk, all) : -1;
+        if (n < 0) {
+            rc = chunk && tls_wants_more(t) ? 1 : -1;
+        } else if (t->count) {  /* it may have been lost meanwhile */
+            t->taken += (size_t)n;
+            t->size -= n;
+            if (t->taken == (size_t)PyBytes_GET_SIZE(chunk)) {
+                Py_DECREF(t->chunks[0]);
+                memmove(t->chunks, t->chunks + 1, --t->count * sizeof *t->chunks);
+                t->taken = 0;
+            }
+        }
+        Py_XDECREF(chunk);
+    }
+    t->encrypting = false;
+    return rc < 0 ? -1 : 0;
+}
+
+/* The records that are made, to the transport; and the protocol hears when there are too many. */
+int tls_send_records(struct tls *t)
+{
+    if (!t->ssl_writing_paused && t->held[OUTGOING]) {
+        PyObject *records = tls_call(t, GIVE_OUT, NULL), *none = records;
+        Py_ssize_t n = records ? PyObject_Length(records) : -1;
+        if (n > 0 && t->held[TRANSPORT] && t->held[TRANSPORT] != Py_None) {
+            none = tls_call(t, SEND, records);
+            Py_DECREF(records);
+        }
+        Py_XDECREF(none);
+        if (n < 0 || !none)
+            return -1;
+    }
+    const double size = (double)t->size;
+    if (t->ssl_writing_paused || (t->app_writing_paused ? size <= t->mark[WRITE_LOW] : size >= t->mark[WRITE_HIGH]))
+        return tls_tell(t, "_control_app_writing");
+    return 0;
+}
+
+/* Whether it did or not, what was written is dealt with: 0, or -1 with an exception that is not the connection's. */
+int tls_write_out(struct tls *t, bool all)
+{
+    if (t->count == 0 || (t->phase != WRAPPED && t->phase != FLUSHING))
+        return 0;
+    if (tls_encrypt(t, all) == 0 && tls_send_records(t) == 0)
+        return 0;
+    drop_chunks(t);
+    return tls_failed(t);
+}
+
+static void write_out_later(struct tls *t)
+{
+    PyObject *context = Py_NewRef(t->held[CONTEXT]);
+    int rc = PyContext_Enter(context);
+    if (rc == 0) {
+        rc = tls_write_out(t, true);
+        PyObject *raised = rc < 0 ? PyErr_GetRaisedException() : NULL;
+        if (PyContext_Exit(context) < 0)
+            PyErr_Clear();
+        if (raised)
+            PyErr_SetRaisedException(raised);
+    }
+    if (rc < 0 && !loop_takes_exception(t->loop))
+        PyErr_WriteUnraisable(tls_object(t));
+    Py_DECREF(context);
+}
+
+void tls_flush(even_handle *h)
+{
+    struct tls *t = even_container_of(h, struct tls, flush);
+    if (t->loop->raised) {
+        even_call_soon(t->loop->core, h);
+        return;
+    }
+    PyObject *self = let_go(t);
+    write_out_later(t);
+    Py_DECREF(self);
+}
+
+void tls_flush_all(struct loop *loop)
+{
+    size_t n = 0;
+    for (struct tls *t = loop->tls; t; t = t->next)
+        n++;
+    while (n-- && loop->tls) {
+        struct tls *t = loop->tls;
+        even_handle_cancel(&t->flush);
+        PyObject *self = let_go(t);
+        write_out_later(t);     /* what is written in it is the next run's */
+        Py_DECREF(self);
+    }
+}
+
+void tls_drop(struct loop *loop)
+{
+    while (loop->tls) {
+        struct tls *t = loop->tls;
+        t->flush.next = NULL;
+        Py_DECREF(let_go(t));
+    }
+}
+
+int tls_traverse(struct loop *loop, visitproc visit, void *arg)
+{
+    for (struct tls *t = loop->tls; t; t = t->next)
+        Py_VISIT(tls_object(t));
+    return 0;
+}
+
+static bool queue_chunk(struct tls *t, PyObject *data)
+{
+    /* Later it is encrypted: what may change until then is copied. */
+    PyObject *chunk = PyBytes_CheckExact(data) ? Py_NewRef(data) : PyBytes_FromObject(data);
+    if (!chunk)
+        return false;
+    if (t->count == t->capacity) {
+        size_t capacity = t->capacity ? t->capacity * 2 : CHUNKS_FIRST;
+        PyObject **chunks = PyMem_RawRealloc(t->chunks, capacity * sizeof *chunks);
+        if (!chunks) {
+            Py_DECREF(chunk);
+            PyErr_NoMemory();
+            return false;
+        }
+        t->chunks = chunks;
+        t->capacity = capacity;
+    }
+    t->chunks[t->count++] = chunk;
+    t->size += PyBytes_GET_SIZE(chunk);
+    return true;
+}
+
+static bool is_data(PyObject *data)
+{
+    if (PyBytes_Check(data) || PyByteArray_Check(data) || PyMemoryView_Check(data))
+        return true;
+    PyErr_Format(PyExc_TypeError, "data: expecting a bytes-like instance, got %s", Py_TYPE(data)->tp_name);
+    return false;
+}
+
+/* May it be written, now? 0: no, and that is said; -1 with an exception. */
+static int may_write(struct tls *t)
+{
+    if (t->loop && t->loop->waiting) {
+        PyErr_SetString(PyExc_RuntimeError, "the loop waits in another thread: use call_soon_threadsafe()");
+        return -1;
+    }
+    if (t->phase == HANDSHAKE || t->phase == WRAPPED)
+        return 1;
+    return tls_tell(t, "_write_after_close");
+}
+
+/* Chunks were queued: at the end of the turn they go out, or now if there is reason to. Before the end of the handshake they
+ * wait for that. */
+static PyObject *wrote(struct tls *t)
+{
+    if (t->phase != WRAPPED || t->count == 0)
+        Py_RETURN_NONE;
+    const bool all = (double)t->size >= t->mark[WRITE_HIGH] || t->ssl_writing_paused || t->app_writing_paused ||
+                     (!t->reading && !(t->loop && t->loop->core));
+    if ((all || t->size >= RECORD) && tls_write_out(t, all) < 0)
+        return NULL;
+    if (!t->reading)
+        tls_queue_flush(t);
+    Py_RETURN_NONE;
+}
+
+PyObject *tls_write(PyObject *self, PyObject *data)
+{
+    struct tls *t = as_tls(self);
+    if (!is_data(data))
+        return NULL;
+    Py_ssize_t n = PyObject_Length(data);
+    int may = n > 0 ? may_write(t) : (int)n;
+    if (may <= 0)
+        return may == 0 ? Py_NewRef(Py_None) : NULL;
+    return queue_chunk(t, data) ? wrote(t) : NULL;
+}
+
+PyObject *tls_write_appdata(PyObject *self, PyObject *list)
+{
+    struct tls *t = as_tls(self);
+    int may = may_write(t);
+    if (may <= 0)
+        return may == 0 ? Py_NewRef(Py_None) : NULL;
+    PyObject *iterator = PyObject_GetIter(list), *data;
+    bool ok = iterator != NULL;
+    while (ok && (data = PyIter_Next(iterator))) {
+        ok = is_data(data) && (PyObject_Length(data) == 0 || queue_chunk(t, data));
+        Py_DECREF(data);
+    }
+    Py_XDECREF(iterator);
+    if (PyErr_Occurred()) {     /* what came before it was written */
+        PyObject *raised = PyErr_GetRaisedException(), *none = wrote(t);
+        if (!none)
+            PyErr_WriteUnraisable(self);
+        Py_XDECREF(none);
+        PyErr_SetRaisedException(raised);
+        return NULL;
+    }
+    return wrote(t);
+}
+
