@@ -13,22 +13,40 @@
 #define STRINGS(X)                                                                                                     \
     X(backend, "backend") X(begins, "begins") X(buffer, "_buffer") X(buffer_updated, "buffer_updated")                 \
     X(call_at, "call_at") X(call_soon, "call_soon") X(call_soon_threadsafe, "call_soon_threadsafe")                    \
-    X(closed, "closed") X(context, "context") X(data_received, "data_received")                                        \
-    X(datagram_received, "datagram_received") X(done, "done") X(ended, "ended") X(error_received, "error_received")    \
-    X(get_buffer, "get_buffer") X(later, "later") X(made, "made") X(maybe_pause, "_maybe_pause_protocol")              \
-    X(maybe_resume, "_maybe_resume_protocol") X(off, "off") X(on_eof, "_on_eof") X(on_flushed, "_on_flushed")          \
-    X(protocol, "_protocol") X(run_begins, "run_begins") X(run_ends, "run_ends") X(seed, "seed")                       \
-    X(send_slowly, "_send_slowly") X(set_result, "set_result") X(soon, "soon")                                         \
-    X(thread_id, "_thread_id")
-#define SUPPORT(X) X(callback_failed) X(check_call) X(extract_stack) X(handle_failed) X(run_debug) \
-    X(transport_debug)
+    X(cancelled, "cancelled") X(close, "close") X(closed, "closed") X(context, "context")                              \
+    X(create_future, "create_future") X(data_received, "data_received") X(datagram_received, "datagram_received")      \
+    X(done, "done") X(ended, "ended") X(eof, "_eof") X(error_received, "error_received") X(feed_data, "feed_data")     \
+    X(get_buffer, "get_buffer") X(is_closing, "is_closing") X(later, "later") X(limit, "_limit") X(loop, "loop")       \
+    X(made, "made") X(maybe_pause, "_maybe_pause_protocol") X(maybe_resume, "_maybe_resume_protocol")                  \
+    X(off, "off") X(on_eof, "_on_eof") X(on_flushed, "_on_flushed") X(pause_reading, "pause_reading")                  \
+    X(paused, "_paused") X(protocol, "_protocol") X(resume_reading, "resume_reading") X(run_begins, "run_begins")      \
+    X(run_ends, "run_ends") X(seed, "seed") X(send_slowly, "_send_slowly") X(set_result, "set_result")                 \
+    X(soon, "soon") X(stream_reader_wr, "_stream_reader_wr") X(thread_id, "_thread_id") X(throw_, "throw")             \
+    X(transport, "_transport") X(waiter, "_waiter") X(write, "write") X(writelines, "writelines")
+#define SUPPORT(X)                                                                                                     \
+    X(callback_failed) X(check_call) X(extract_stack) X(handle_failed) X(run_debug) X(transport_debug)
 
-#define TYPES(X) X(loop) X(watch) X(wait) X(port) X(child) X(tls)
+#define TYPES(X) X(loop) X(watch) X(wait) X(port) X(child) X(tls) X(call)
+/* Those that derive from asyncio's, and are made by themselves; and those that evenloop/_streams.py makes classes with. */
 #define DERIVED_TYPES(X) X(handle) X(timer_handle) X(transport)
+#define BASES(X) X(reader) X(writer) X(protocol)
 #define ASYNCIO(X)                                                                                                     \
     X(buffered_protocol, "asyncio.protocols", "BufferedProtocol", NULL)                                                \
-    X(task, "asyncio.tasks", "Task", NULL) X(future, "asyncio.futures", "Future", NULL)                                \
+    X(task, "asyncio.tasks", "Task", NULL) X(future_type, "asyncio.futures", "Future", NULL)                           \
     X(create_task, "asyncio.base_events", "BaseEventLoop", "create_task") X(socket, "socket", "socket", NULL)
+/* asyncio's streams, as they are unless somebody patches them; stream_calls: what does all that ours leave to it. */
+#define STREAMS(X)                                                                                                     \
+    X(asyncio_reader) X(asyncio_protocol) X(future_set_result) X(asyncio_data_received) X(asyncio_feed_data)           \
+    X(stream_calls) X(newline) X(empty_bytes)
+
+/* A class that is known, and whether it still is what it was when it was made. */
+struct known {
+    PyTypeObject *type;
+    PyObject *attributes;       /* {name: what it was} */
+    unsigned version;           /* of the type, when all of them were still the same; 0: not known */
+};
+
+enum { SPARE_CALLS = 64 };
 
 /* What the module keeps for an interpreter. */
 struct state {
@@ -40,13 +58,16 @@ struct state {
 #define FOUND(name, module, class, attribute) PyObject *name;
     ASYNCIO(FOUND)
 #undef FOUND
+    struct known readers, writers, protocols;   /* evenloop.StreamReader, StreamWriter, StreamReaderProtocol */
+    void *spare_calls[SPARE_CALLS];
+    unsigned spare_count;
     PyObject *empty_tuple, *minus_one, *names_loop;
 #define STRING(name, text) PyObject *str_##name;
     STRINGS(STRING)
 #undef STRING
-#define FUNCTION(name) PyObject *name;
-    SUPPORT(FUNCTION)
-#undef FUNCTION
+#define OBJECT(name) PyObject *name;
+    SUPPORT(OBJECT) STREAMS(OBJECT)
+#undef OBJECT
 };
 
 struct loop {
@@ -64,6 +85,7 @@ struct loop {
     struct tls *tls;            /* that have something to encrypt at the end of the pass */
     PyObject *explain;          /* evenloop._explain's, or NULL: nothing is told */
     PyObject *task_factory;     /* NULL or None: asyncio's Task */
+    PyObject *keywords;         /* {"loop": itself}, for what is made for it */
     PyObject *spare[2];         /* handles and timers that are gone: the memory of the next ones */
     int spare_count[2];
     PyObject *raised;           /* SystemExit or KeyboardInterrupt, on its way out of the run */
@@ -73,7 +95,7 @@ struct loop {
 
 extern PyModuleDef even__module;
 #define SPEC(name) extern PyType_Spec even__##name##_spec;
-TYPES(SPEC)
+TYPES(SPEC) BASES(SPEC)
 #undef SPEC
 
 static inline struct state *state_of_module(PyObject *module)
@@ -127,6 +149,9 @@ bool loop_takes_exception(struct loop *loop);
 /* -errno or an EVEN_E... of the library's, as an exception; gives NULL. */
 PyObject *raise_status(int status);
 bool loop_check_open(struct loop *loop);
+
+/* A Future that belongs to the loop. */
+PyObject *future_new(struct loop *loop);
 
 /* ---- watch.c ---- */
 
@@ -201,6 +226,21 @@ void explain_turn(struct loop *loop, PyObject *handle);
 void explain_run(struct loop *loop, bool begins);
 void explain_close(struct loop *loop);
 PyObject *loop_tell(PyObject *self, PyObject *args);
+/* ---- reader.c ---- */
+
+int streams_learn(struct state *state);
+/* _stream_classes(reader, writer, protocol): each (class, {name: attribute}), made in evenloop/_streams.py. */
+PyObject *stream_classes(PyObject *module, PyObject *classes);
+/* What came, into the reader of the protocol, if that is an unmodified StreamReaderProtocol with an unmodified StreamReader,
+ * asyncio's or ours: as its data_received() would do it, without bytes and without a frame. The transport must be one whose
+ * pause_reading() may be called from here.
+ * 1: done; 0: it is something else, call data_received(); -1: an exception, as that would raise it. */
+int reader_feed(struct state *state, PyObject *protocol, const char *data, size_t n);
+
+/* ---- stream_call.c ---- */
+
+int spare_calls_traverse(struct state *state, visitproc visit, void *arg);
+void spare_calls_drop(struct state *state);
 
 /* ---- versions ---- */
 
@@ -220,6 +260,17 @@ static inline PyObject *PyErr_GetRaisedException(void)
 static inline void PyErr_SetRaisedException(PyObject *exception)
 {
     PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
+}
+#endif
+
+#if PY_VERSION_HEX < 0x030D0000
+#define PyObject_GetOptionalAttr _PyObject_LookupAttr
+
+static inline int PyWeakref_GetRef(PyObject *reference, PyObject **object)
+{
+    PyObject *o = PyWeakref_GetObject(reference);
+    *object = o && o != Py_None ? Py_NewRef(o) : NULL;
+    return !o ? -1 : *object != NULL;
 }
 #endif
 

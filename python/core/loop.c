@@ -259,6 +259,19 @@ static PyObject *call_later(PyObject *self, PyObject *const *args, Py_ssize_t n,
 
 /* ---- tasks and futures: asyncio's, made without a frame of Python's ---- */
 
+/* {"loop": loop}, kept until it is closed; a new reference. */
+static PyObject *keywords_of(struct loop *loop)
+{
+    if (loop->keywords)
+        return Py_NewRef(loop->keywords);
+    PyObject *keywords = PyDict_New();
+    if (keywords && PyDict_SetItem(keywords, loop->state->str_loop, (PyObject *)loop) < 0)
+        Py_CLEAR(keywords);
+    if (keywords && !loop->closed)
+        loop->keywords = Py_NewRef(keywords);
+    return keywords;
+}
+
 static PyObject *create_task(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
     struct loop *loop = as_loop(self);
@@ -277,23 +290,36 @@ static PyObject *create_task(PyObject *self, PyObject *const *args, Py_ssize_t n
         return PyObject_Vectorcall(state->create_task, bound, (size_t)n + 1, names);
     }
     /* Task(coro, loop=self, ...) */
-    PyObject *with[NAMES_MAX + 2] = { args[0], self }, *all = Py_NewRef(state->names_loop);
-    if (named) {
-        memcpy(with + 2, args + 1, (size_t)named * sizeof *args);
-        Py_SETREF(all, PySequence_Concat(all, names));
-        if (!all)
-            return NULL;
+    PyObject *with[NAMES_MAX + 2] = { args[0], self }, *task = NULL;
+    if (named == 0) {
+        PyObject *keywords = keywords_of(loop), *tuple = keywords ? PyTuple_Pack(1, args[0]) : NULL;
+        if (tuple)
+            task = PyObject_Call(state->task, tuple, keywords);
+        Py_XDECREF(tuple);
+        Py_XDECREF(keywords);
+        return task;
     }
-    PyObject *task = PyObject_Vectorcall(state->task, with, 1, all);
+    PyObject *all = PySequence_Concat(state->names_loop, names);
+    if (!all)
+        return NULL;
+    memcpy(with + 2, args + 1, (size_t)named * sizeof *args);
+    task = PyObject_Vectorcall(state->task, with, 1, all);
     Py_DECREF(all);
     return task;
+}
+
+PyObject *future_new(struct loop *loop)
+{
+    PyObject *keywords = keywords_of(loop);
+    PyObject *future = keywords ? PyObject_Call(loop->state->future_type, loop->state->empty_tuple, keywords) : NULL;
+    Py_XDECREF(keywords);
+    return future;
 }
 
 static PyObject *create_future(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    struct state *state = as_loop(self)->state;
-    return PyObject_Vectorcall(state->future, &self, 0, state->names_loop);
+    return future_new(as_loop(self));
 }
 
 /* A handle of asyncio's own, such as a signal's: called in the next pass. */
@@ -352,6 +378,7 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *keywords
 
 static void close_core(struct loop *loop)
 {
+    Py_CLEAR(loop->keywords);
     if (!loop->core)
         return;
     if (loop->watches)
@@ -386,6 +413,7 @@ static int loop_traverse(PyObject *o, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(o));
     Py_VISIT(as_loop(o)->watches);
+    Py_VISIT(as_loop(o)->keywords);
     Py_VISIT(as_loop(o)->raised);
     Py_VISIT(as_loop(o)->explain);
     Py_VISIT(as_loop(o)->task_factory);
@@ -492,7 +520,7 @@ static PyMethodDef methods[] = {
       "call_at($self, when, callback, /, *args, context=None)\n--\n\nCall it when time() is `when`." },
     { "create_task", (PyCFunction)(void (*)(void))create_task, METH_FASTCALL | METH_KEYWORDS,
       "create_task($self, coro, /, **options)\n--\n\nMake a coroutine a task; it runs in the next pass, at the earliest." },
-    { "create_future", create_future, METH_NOARGS, "A future of this loop's." },
+    { "create_future", create_future, METH_NOARGS, "A Future that belongs to the loop." },
     { "time", loop_time, METH_NOARGS, "The loop's clock, in seconds: monotonic." },
     { "stop", stop, METH_NOARGS, "Finish the pass in progress, then end the run." },
     { "is_closed", is_closed, METH_NOARGS, "True once it is closed." },

@@ -9,11 +9,21 @@ static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
     return type;
 }
 
+/* One that evenloop/_streams.py makes a class with. */
+static bool add_base(PyObject *module, PyType_Spec *spec)
+{
+    PyTypeObject *type = add_type(module, spec);
+    Py_XDECREF(type);
+    return type != NULL;
+}
+
 static bool add_types(PyObject *module, struct state *s)
 {
     bool ok = true;
 #define ADD(name) ok = ok && (s->name##_type = add_type(module, &even__##name##_spec));
     TYPES(ADD)
+#define ADD_BASE(name) ok = ok && add_base(module, &even__##name##_spec);
+    BASES(ADD_BASE)
     ok = ok && handle_types_make(module, s) == 0 && transport_type_make(module, s) == 0;
 #define PUBLISH(name) ok = ok && PyModule_AddType(module, s->name##_type) == 0;
     DERIVED_TYPES(PUBLISH)
@@ -56,7 +66,7 @@ static int module_exec(PyObject *module)
               (s->names_loop = Py_BuildValue("(s)", "loop"));
 #define INTERN(name, text) ok = ok && (s->str_##name = PyUnicode_InternFromString(text));
     STRINGS(INTERN)
-    return ok && take_support(s) && take_asyncio(s) && add_types(module, s) &&
+    return ok && take_support(s) && take_asyncio(s) && streams_learn(s) == 0 && add_types(module, s) &&
                    PyModule_AddStringConstant(module, "version", even_version()) == 0
                ? 0
                : -1;
@@ -67,8 +77,9 @@ static int module_exec(PyObject *module)
 #define EACH_TYPE(name) EACH(name##_type)
 #define EACH_FOUND(name, module, class, attribute) EACH(name)
 #define STATE                                                                                                          \
-    TYPES(EACH_TYPE) DERIVED_TYPES(EACH_TYPE) ASYNCIO(EACH_FOUND) SUPPORT(EACH) STRINGS(EACH_STRING)                   \
-    EACH(empty_tuple) EACH(minus_one) EACH(names_loop)
+    TYPES(EACH_TYPE) DERIVED_TYPES(EACH_TYPE) ASYNCIO(EACH_FOUND) SUPPORT(EACH) STREAMS(EACH) STRINGS(EACH_STRING)     \
+    EACH(readers.type) EACH(readers.attributes) EACH(writers.type) EACH(writers.attributes) EACH(protocols.type)       \
+    EACH(protocols.attributes) EACH(empty_tuple) EACH(minus_one) EACH(names_loop)
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {
@@ -76,12 +87,13 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
 #define EACH(name) Py_VISIT(s->name);
     STATE
 #undef EACH
-    return 0;
+    return spare_calls_traverse(s, visit, arg);
 }
 
 static int module_clear(PyObject *module)
 {
     struct state *s = state_of_module(module);
+    spare_calls_drop(s);
 #define EACH(name) Py_CLEAR(s->name);
     STATE
 #undef EACH
@@ -92,6 +104,11 @@ static void module_free(void *module)
 {
     (void)module_clear(module);
 }
+
+static PyMethodDef functions[] = {
+    { "_stream_classes", stream_classes, METH_VARARGS, NULL },
+    { 0 },
+};
 
 static PyModuleDef_Slot slots[] = {
     { Py_mod_exec, module_exec },
@@ -106,6 +123,7 @@ PyModuleDef even__module = {
     .m_name = "evenloop._core",
     .m_doc = "The loop, on the core of libevenloop.",
     .m_size = sizeof(struct state),
+    .m_methods = functions,
     .m_slots = slots,
     .m_traverse = module_traverse,
     .m_clear = module_clear,

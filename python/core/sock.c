@@ -209,7 +209,7 @@ static PyObject *wait_new(struct loop *loop, PyObject *sock, int fd, int events)
         *flags |= NO_TRANSPORT;
     }
     PyObject *self = (PyObject *)loop;
-    PyObject *future = PyObject_Vectorcall(loop->state->future, &self, 0, loop->state->names_loop);
+    PyObject *future = future_new(loop);
     struct wait *w = future ? as_wait(loop->state->wait_type->tp_alloc(loop->state->wait_type, 0)) : NULL;
     if (!w) {
         Py_XDECREF(future);

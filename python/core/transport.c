@@ -27,7 +27,7 @@ struct transport {
     /* coming in */
     enum protocol_kind kind;
     bool receiving;                     /* the receiver holds a reference */
-    bool bulk;                          /* the last piece was large */
+    bool bulk, fed;                     /* the last piece was large; went into a stream's reader */
     char begun, paused, closing, eof, reading_over;
     char sendfile;                      /* is in progress: nothing may be written */
     char tell_flushed;                  /* somebody waits for all to be sent: the end, a shutdown, sendfile */
@@ -253,6 +253,14 @@ static void give(struct transport *t, const char *data, size_t n)
         even_receiver_untake(&t->receiver, n - give_buffered(t, data, n));
         return;
     }
+    PyObject *protocol = Py_NewRef(t->protocol);
+    int fed = reader_feed(t->loop->state, protocol, data, n);
+    Py_DECREF(protocol);
+    if (fed < 0)
+        protocol_failed(t, "Fatal error: protocol.data_received() call failed.");
+    t->fed = fed;
+    if (fed)
+        return;
     PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)n);
     if (bytes)
         give_bytes(t, bytes);
@@ -295,7 +303,7 @@ static ssize_t receive_piece(struct transport *t)
 {
     const void *data;
     ssize_t n;
-    if (t->bulk && t->kind != PROTOCOL_TLS) {
+    if (t->bulk && !t->fed && t->kind != PROTOCOL_TLS) {
         n = receive_bulk(t);
     } else {
         n = even_receiver_take(&t->receiver, &data);
@@ -595,6 +603,7 @@ static PyObject *set_protocol(PyObject *self, PyObject *protocol)
         return NULL;
     t->kind = !buffered ? PROTOCOL_PLAIN
               : PyObject_TypeCheck(protocol, t->loop->state->tls_type) ? PROTOCOL_TLS : PROTOCOL_BUFFERED;
+    t->fed = false;
     Py_XSETREF(t->protocol, Py_NewRef(protocol));
     Py_RETURN_NONE;
 }

@@ -13,8 +13,11 @@ import sys as _sys
 
 from ._core import version as __version__
 from ._loop import Loop, new_event_loop
+from ._streams import (StreamReader, StreamReaderProtocol, StreamWriter, open_connection, open_unix_connection, start_server,
+                       start_unix_server)
 
-__all__ = ["Loop", "new_event_loop", "run", "install", "__version__"]
+__all__ = ["Loop", "new_event_loop", "run", "install", "open_connection", "start_server", "open_unix_connection",
+           "start_unix_server", "StreamReader", "StreamWriter", "StreamReaderProtocol", "__version__"]
 
 
 def run(main, *, debug=None):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""CPython's own asyncio tests, run on evenloop: cpython.py [--backend NAME] [-j N] [--list] [PART OF A NAME ...]
+"""CPython's own asyncio tests, run on evenloop: cpython.py [--backend NAME] [-j N] [--list] [--streams] [PART OF A NAME ...]
 
 The tests are those of the `test` package of the Python that runs this. One process a test, forked from one that has
 imported everything; each with a time-out. A test in which a loop of another type runs has failed, whatever it says.
@@ -60,7 +60,7 @@ class VirtualLoop(TestedLoop):
         self.run_until_complete(asyncio.sleep(seconds))
 
 
-def redirect():
+def redirect(streams):
     """Tests make their loops in many ways: all lead here. And whoever runs another one hears of it."""
     for module in (asyncio, asyncio.unix_events):
         module.SelectorEventLoop = TestedLoop
@@ -75,6 +75,11 @@ def redirect():
 
     # Tests that make a TLS protocol without a loop's help get ours.
     asyncio.sslproto.SSLProtocol = evenloop._tls.SSLProtocol
+    if streams:
+        for name in evenloop.__all__:
+            if "stream" in name.lower() or name in ("open_connection", "start_server"):
+                if hasattr(asyncio, name):
+                    setattr(asyncio, name, getattr(evenloop, name))
 
     # The loop of asyncio's own unit tests, whose clock is turned by hand: ours in virtual time.
     from test.test_asyncio import utils
@@ -200,6 +205,7 @@ def main():
     parser.add_argument("--backend")
     parser.add_argument("-j", type=int, default=os.cpu_count())
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--streams", action="store_true", help="asyncio's streams are evenloop's, too")
     parser.add_argument("-v", action="store_true", help="print why a test failed")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
@@ -207,7 +213,7 @@ def main():
         os.environ["EVENLOOP_BACKEND"] = options.backend
     warnings.simplefilter("ignore")
 
-    redirect()
+    redirect(options.streams)
     tests = [(n, t) for n, t in collect() if not options.names or any(part in n for part in options.names)]
     if options.list:
         print(*(n for n, _ in tests), sep="\n")

@@ -22,6 +22,8 @@ def descriptors():
 
 
 class Leaks(unittest.TestCase):
+    streams = asyncio
+
     def check(self, once, rounds=ROUNDS, together=20):
         """`once` is a coroutine function; it is run so often, some at a time, after a warm-up."""
         for backend in ("uring", "epoll"):
@@ -58,7 +60,7 @@ class Leaks(unittest.TestCase):
             except ConnectionError:
                 pass
             writer.close()
-        self.server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=256, ssl=self.secure)
+        self.server = await self.streams.start_server(handle, "127.0.0.1", 0, backlog=256, ssl=self.secure)
         self.address = self.server.sockets[0].getsockname()
 
     async def end(self):
@@ -67,7 +69,7 @@ class Leaks(unittest.TestCase):
 
     def test_connections(self):
         async def once():
-            reader, writer = await asyncio.open_connection(*self.address)
+            reader, writer = await self.streams.open_connection(*self.address)
             writer.write(b"hello")
             self.assertEqual(await reader.readexactly(5), b"hello")
             writer.close()
@@ -76,7 +78,7 @@ class Leaks(unittest.TestCase):
 
     def test_connections_that_are_reset(self):
         async def once():
-            reader, writer = await asyncio.open_connection(*self.address)
+            reader, writer = await self.streams.open_connection(*self.address)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             writer.write(b"x" * 100)
             writer.transport.abort()
@@ -84,7 +86,7 @@ class Leaks(unittest.TestCase):
 
     def test_cancelled_reads(self):
         async def once():
-            reader, writer = await asyncio.open_connection(*self.address)
+            reader, writer = await self.streams.open_connection(*self.address)
             with self.assertRaises(TimeoutError):
                 async with asyncio.timeout(0):
                     await reader.read(1)
@@ -95,7 +97,7 @@ class Leaks(unittest.TestCase):
     def test_handshakes_that_fail(self):
         async def once():
             with self.assertRaises(OSError):
-                await asyncio.open_connection(*self.address, ssl=ssl.create_default_context(), server_hostname="nobody")
+                await self.streams.open_connection(*self.address, ssl=ssl.create_default_context(), server_hostname="nobody")
         self.check(once, ROUNDS // 10)
 
     def test_tls_connections(self):
@@ -128,6 +130,11 @@ class Leaks(unittest.TestCase):
                 if i % 2 == 0:
                     handle.cancel()
         self.check(once)
+
+
+class StreamsOfOurs(Leaks):
+    streams = evenloop
+    test_handshakes_that_fail = test_timers = None
 
 
 if __name__ == "__main__":
