@@ -18,7 +18,7 @@
     X(done, "done") X(ended, "ended") X(eof, "_eof") X(error_received, "error_received") X(feed_data, "feed_data")     \
     X(get_buffer, "get_buffer") X(is_closing, "is_closing") X(later, "later") X(limit, "_limit") X(loop, "loop")       \
     X(made, "made") X(maybe_pause, "_maybe_pause_protocol") X(maybe_resume, "_maybe_resume_protocol")                  \
-    X(off, "off") X(on_eof, "_on_eof") X(on_flushed, "_on_flushed") X(pause_reading, "pause_reading")                  \
+    X(off, "off") X(on_eof, "_on_eof") X(on_flushed, "_on_flushed") X(on_peer_gone, "_on_peer_gone") X(pause_reading, "pause_reading")                  \
     X(paused, "_paused") X(protocol, "_protocol") X(resume_reading, "resume_reading") X(run_begins, "run_begins")      \
     X(run_ends, "run_ends") X(seed, "seed") X(send_slowly, "_send_slowly") X(set_result, "set_result")                 \
     X(soon, "soon") X(stream_reader_wr, "_stream_reader_wr") X(thread_id, "_thread_id") X(throw_, "throw")             \
@@ -78,11 +78,11 @@ struct loop {
     struct wait *waits;         /* sock_* that wait */
     struct port *ports;         /* datagram transports that receive */
     struct child *children;     /* processes whose end is to be told */
-    char *scratch;              /* where they receive */
+    struct held *held;          /* transports of which the core has something */
+    struct tls *tls;            /* that have something to encrypt at the end of the pass */
+    char *scratch;              /* where sock_* receive */
     unsigned char *fd_flags;    /* by descriptor: what is known of it */
     int fds;
-    struct transport *transports;   /* that have an operation going on */
-    struct tls *tls;            /* that have something to encrypt at the end of the pass */
     PyObject *explain;          /* evenloop._explain's, or NULL: nothing is told */
     PyObject *task_factory;     /* NULL or None: asyncio's Task */
     PyObject *keywords;         /* {"loop": itself}, for what is made for it */
@@ -167,6 +167,9 @@ PyObject *loop_watched(PyObject *self, PyObject *fd);
 enum protocol_kind { PROTOCOL_PLAIN, PROTOCOL_BUFFERED, PROTOCOL_TLS };
 
 int transport_type_make(PyObject *module, struct state *state);
+
+/* ---- held.c ---- */
+
 /* A run ends: what was written goes out before. */
 void transports_flush(struct loop *loop);
 /* The core's loop is gone: let go of what its operations held. */
@@ -185,8 +188,16 @@ void tls_flush_all(struct loop *loop);
 /* The core's loop is gone. */
 void tls_drop(struct loop *loop);
 int tls_traverse(struct loop *loop, visitproc visit, void *arg);
+/* ---- pipe.c ---- */
+
+int pipe_types_make(PyObject *module);
 
 /* ---- sock.c ---- */
+
+enum { SCRATCH = 256 * 1024 };
+
+/* Memory to receive into, SCRATCH bytes, whose content nobody counts on later; NULL: there is none. */
+char *loop_scratch(struct loop *loop);
 
 PyObject *loop_recv(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *loop_send(PyObject *self, PyObject *const *args, Py_ssize_t n);

@@ -76,7 +76,7 @@ static PyObject *run_once(PyObject *self, PyObject *unused)
     int rc = even_loop_run_forever(loop->core);
     if (loop->tls)
         tls_flush_all(loop);
-    if (loop->transports)
+    if (loop->held)
         transports_flush(loop);
     if (is_explained(loop))
         explain_run(loop, false);

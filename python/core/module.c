@@ -24,7 +24,7 @@ static bool add_types(PyObject *module, struct state *s)
     TYPES(ADD)
 #define ADD_BASE(name) ok = ok && add_base(module, &even__##name##_spec);
     BASES(ADD_BASE)
-    ok = ok && handle_types_make(module, s) == 0 && transport_type_make(module, s) == 0;
+    ok = ok && handle_types_make(module, s) == 0 && transport_type_make(module, s) == 0 && pipe_types_make(module) == 0;
 #define PUBLISH(name) ok = ok && PyModule_AddType(module, s->name##_type) == 0;
     DERIVED_TYPES(PUBLISH)
     return ok;

@@ -4,13 +4,18 @@
 #include <structmember.h>
 #include <sys/socket.h>
 
-enum { SCRATCH = 256 * 1024 };
-
 /* What is known of a descriptor's number. */
 enum {
     NO_TRANSPORT = 1,       /* it was checked that no transport has it */
     DRY = 2,                /* a receive took all that was there: the next one waits first. A mistake costs a pass, no more */
 };
+
+char *loop_scratch(struct loop *loop)
+{
+    if (!loop->scratch)
+        loop->scratch = PyMem_RawMalloc(SCRATCH);
+    return loop->scratch;
+}
 
 /* The flags of a descriptor; NULL with an exception. */
 static unsigned char *flags_of(struct loop *loop, int fd)
@@ -87,10 +92,10 @@ PyObject *loop_recv(PyObject *self, PyObject *const *args, Py_ssize_t n)
     }
     unsigned char *flags = flags_of(loop, fd);
     /* Into memory of the loop's: what was asked for may be much more than what comes. */
-    if (!loop->scratch && flags && !(loop->scratch = PyMem_RawMalloc(SCRATCH)))
-        PyErr_NoMemory();
-    if (!loop->scratch || !flags)
+    if (!flags)
         return NULL;
+    if (!loop_scratch(loop))
+        return PyErr_NoMemory();
     if (!(*flags & DRY) || args[2] == Py_True) {
         size_t most = wanted < SCRATCH ? (size_t)wanted : (size_t)SCRATCH;
         ssize_t got = recv(fd, loop->scratch, most, MSG_DONTWAIT);

@@ -4,43 +4,32 @@
  * It is asyncio's flow-control class with our part behind the slots of that. A receiver stands while the protocol wants data;
  * a send, while there is some. Each holds a reference of the transport: its memory must stay until the core says that the
  * operation is over. What comes in while reading is paused is kept by the receiver. */
-#include "core.h"
+#include "output.h"
 #include <structmember.h>
 
 enum {
-    CHUNKS_FIRST = 4, SLOTS_MAX = 16,
+    SLOTS_MAX = 16,
     BULK = 120 * 1024,              /* malloc() would map more than 128 KiB anew each time */
     BULK_LEAST = 32 * 1024
 };
 
 struct transport {
+    struct output out;                  /* going out, and what holds the object */
     struct loop *loop;                  /* NULL before _open() */
-    PyObject *context;
     PyObject *protocol;                 /* NULL once the connection is lost */
     PyObject *sock, *server, *empty_waiter;     /* the Python half's */
     even_receiver receiver;
-    even_op send;
-    even_handle flush;                  /* at the end of the turn */
-    struct transport *next, **link;     /* in the loop's list of those that hold a reference of themselves */
-    unsigned holds;
-    int fd, conn_lost;
+    int fd;
     /* coming in */
     enum protocol_kind kind;
     bool receiving;                     /* the receiver holds a reference */
     bool bulk, fed;                     /* the last piece was large; went into a stream's reader */
     char begun, paused, closing, eof, reading_over;
     char sendfile;                      /* is in progress: nothing may be written */
-    char tell_flushed;                  /* somebody waits for all to be sent: the end, a shutdown, sendfile */
-    /* going out */
-    PyObject **chunks;                  /* not yet being sent */
-    size_t count, capacity;
-    PyObject *sending;
-    size_t sent, size;                  /* of `sending`; of all that is to be sent */
 };
 
 /* Where asyncio's slots lie in an object, and our part: the same in every interpreter of the process. */
 static struct {
-    Py_ssize_t paused, high, low;
     Py_ssize_t slots[SLOTS_MAX];
     size_t slots_count;
     Py_ssize_t part;
@@ -58,85 +47,44 @@ static PyObject *object_of(struct transport *t)
     return (PyObject *)(void *)((char *)t - at.part);
 }
 
-/* ---- holding itself ---- */
-
 static void hold(struct transport *t)
 {
-    if (t->holds++)
-        return;
-    Py_INCREF(object_of(t));
-    t->next = t->loop->transports;
-    t->link = &t->loop->transports;
-    if (t->next)
-        t->next->link = &t->next;
-    t->loop->transports = t;
+    held_keep(&t->out.held);
 }
 
 static void let_go(struct transport *t)
 {
-    if (--t->holds)
-        return;
-    *t->link = t->next;
-    if (t->next)
-        t->next->link = t->link;
-    Py_DECREF(object_of(t));
+    held_let_go(&t->out.held);
 }
-
-/* ---- calling the protocol, and the Python half ---- */
 
 /* A call in the transport's context; NULL with an exception. */
 static PyObject *call_method(struct transport *t, PyObject *name, PyObject *a, PyObject *b)
 {
-    PyObject *args[] = { a, b };
-    if (PyContext_Enter(t->context) < 0)
-        return NULL;
-    PyObject *result = PyObject_VectorcallMethod(name, args, (size_t)(b ? 2 : 1), NULL);
-    PyObject *raised = result ? NULL : PyErr_GetRaisedException();
-    if (PyContext_Exit(t->context) < 0)
-        PyErr_Clear();
-    if (raised)
-        PyErr_SetRaisedException(raised);
-    return result;
+    return held_call(&t->out.held, name, a, b);
 }
 
 /* Tell the Python half. */
 static void tell(struct transport *t, PyObject *name)
 {
-    PyObject *self = object_of(t), *result = call_method(t, name, self, NULL);
-    if (!result && !loop_takes_exception(t->loop)) {
-        PyObject *raised = PyErr_GetRaisedException();
-        result = PyObject_CallFunction(t->loop->state->callback_failed, "OOO", (PyObject *)t->loop, self, raised);
-        Py_DECREF(raised);
-        if (!result && !loop_takes_exception(t->loop))
-            PyErr_WriteUnraisable(self);
-    }
-    Py_XDECREF(result);
+    held_tell(&t->out.held, name);
 }
 
 /* An exception is set, the protocol's: _fatal_error(exc, message). */
 static void protocol_failed(struct transport *t, const char *message)
 {
-    if (loop_takes_exception(t->loop))
-        return;
-    PyObject *raised = PyErr_GetRaisedException();
-    PyObject *none = PyObject_CallMethod(object_of(t), "_fatal_error", "Os", raised, message);
-    if (!none && !loop_takes_exception(t->loop))
-        PyErr_WriteUnraisable(object_of(t));
-    Py_XDECREF(none);
-    Py_DECREF(raised);
+    held_fatal(&t->out.held, message);
 }
 
 static void failed(struct transport *t, int status, const char *message)
 {
-    raise_status(status);
-    protocol_failed(t, message);
+    held_fatal_status(&t->out.held, status, message);
 }
 
 /* ---- receiving ---- */
 
 static void receive(struct transport *t)
 {
-    if (!t->begun || t->paused || t->closing || t->reading_over || t->conn_lost)
+    if (!t->begun || t->paused || t->closing || t->reading_over || t->out.lost)
         return;
     if (!t->receiving) {
         t->receiving = true;
@@ -162,7 +110,7 @@ static void stop_receiving(struct transport *t)
 
 static bool wants_data(const struct transport *t)
 {
-    return t->protocol && !t->conn_lost && !t->closing && !t->paused;
+    return t->protocol && !t->out.lost && !t->closing && !t->paused;
 }
 
 /* Where the protocol wants what comes; false with an exception. */
@@ -228,11 +176,11 @@ static void give_bytes(struct transport *t, PyObject *bytes)
 static void give_tls(struct transport *t, const char *data, size_t n)
 {
     PyObject *protocol = Py_NewRef(t->protocol);
-    int rc = PyContext_Enter(t->context);
+    int rc = PyContext_Enter(t->out.held.context);
     if (rc == 0) {
         rc = tls_feed(protocol, data, n);
         PyObject *raised = rc < 0 ? PyErr_GetRaisedException() : NULL;
-        if (PyContext_Exit(t->context) < 0)
+        if (PyContext_Exit(t->out.held.context) < 0)
             PyErr_Clear();
         if (raised)
             PyErr_SetRaisedException(raised);
@@ -345,197 +293,23 @@ static void received(even_handle *h)
     Py_DECREF(self);
 }
 
-/* ---- sending ---- */
-
-static void send_next(struct transport *t);
-
-static void drop_output(struct transport *t)
+/* The core's loop is gone. */
+static void drop(struct held *h)
 {
-    for (size_t i = 0; i < t->count; i++)
-        Py_DECREF(t->chunks[i]);
-    t->count = 0;
-    t->size = 0;
-}
-
-/* One of asyncio's marks: a whole number, nearly always. */
-static double mark(struct transport *t, Py_ssize_t where)
-{
-    PyObject *o = SLOT(object_of(t), where);
-    double value = o ? PyFloat_AsDouble(o) : 0;
-    if (value == -1.0 && PyErr_Occurred())
-        PyErr_Clear();
-    return value;
-}
-
-/* Some of it went: the protocol may go on, and whoever waits for the end of it hears. */
-static void tell_sent(struct transport *t)
-{
-    if (!t->conn_lost && SLOT(object_of(t), at.paused) == Py_True && (double)t->size <= mark(t, at.low))
-        tell(t, t->loop->state->str_maybe_resume);
-    if (t->tell_flushed && t->size == 0 && !t->conn_lost)
-        tell(t, t->loop->state->str_on_flushed);
-}
-
-static void sent(even_handle *h)
-{
-    struct transport *t = even_container_of(h, struct transport, send.handle);
-    int32_t result = t->send.result;
-    if (t->loop->raised) {
-        even_call_soon(t->loop->core, h);
-        return;
-    }
-    if (t->conn_lost) {
-        Py_CLEAR(t->sending);
-    } else if (result >= 0) {
-        t->sent += (size_t)result;
-        t->size -= (size_t)result;
-        if (t->sent == (size_t)PyBytes_GET_SIZE(t->sending))
-            Py_CLEAR(t->sending);
-        send_next(t);
-        tell_sent(t);
-    } else if (result == -ECANCELED || result == -EAGAIN || result == -EINTR) {
-        send_next(t);
-    } else {
-        Py_CLEAR(t->sending);
-        drop_output(t);
-        failed(t, result, "Fatal write error on socket transport");
-    }
-    let_go(t);
-}
-
-/* All that waits, as one; or the first of it alone, without memory for that. */
-static PyObject *take_chunks(struct transport *t)
-{
-    size_t total = 0, where = 0;
-    PyObject *joined = NULL;
-    for (size_t i = 0; i < t->count; i++)
-        total += (size_t)PyBytes_GET_SIZE(t->chunks[i]);
-    if (t->count > 1 && !(joined = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)total)))
-        PyErr_Clear();
-    if (!joined) {
-        PyObject *first = t->chunks[0];
-        memmove(t->chunks, t->chunks + 1, --t->count * sizeof *t->chunks);
-        return first;
-    }
-    for (size_t i = 0; i < t->count; i++) {
-        memcpy(PyBytes_AS_STRING(joined) + where, PyBytes_AS_STRING(t->chunks[i]), (size_t)PyBytes_GET_SIZE(t->chunks[i]));
-        where += (size_t)PyBytes_GET_SIZE(t->chunks[i]);
-        Py_DECREF(t->chunks[i]);
-    }
-    t->count = 0;
-    return joined;
-}
-
-static bool is_sending(struct transport *t)
-{
-    return even_op_is_pending(&t->send) || even_handle_is_queued(&t->send.handle);
-}
-
-/* What the kernel takes without waiting, now. Failures are for the operation that comes after it. */
-static void send_now(struct transport *t)
-{
-    while (!is_sending(t) && (t->sending || t->count)) {
-        if (!t->sending) {
-            t->sending = take_chunks(t);
-            t->sent = 0;
-        }
-        size_t left = (size_t)PyBytes_GET_SIZE(t->sending) - t->sent;
-        ssize_t n = send(t->fd, PyBytes_AS_STRING(t->sending) + t->sent, left, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0)
-            return;
-        t->sent += (size_t)n;
-        t->size -= (size_t)n;
-        if ((size_t)n < left)
-            return;
-        Py_CLEAR(t->sending);
-    }
-}
-
-static void send_next(struct transport *t)
-{
-    if (is_sending(t) || (!t->sending && t->count == 0))
-        return;
-    if (!t->sending) {
-        t->sending = take_chunks(t);
-        t->sent = 0;
-    }
-    hold(t);
-    even_op_send(&t->send, t->fd, PyBytes_AS_STRING(t->sending) + t->sent,
-                 (size_t)PyBytes_GET_SIZE(t->sending) - t->sent, MSG_NOSIGNAL);
-}
-
-static void flush(even_handle *h)
-{
-    struct transport *t = even_container_of(h, struct transport, flush);
-    if (t->loop->raised) {
-        even_call_soon(t->loop->core, h);
-        return;
-    }
-    send_next(t);
-    if (!is_sending(t))
-        tell_sent(t);           /* it went during the turn */
-    let_go(t);
-}
-
-/* ---- all of a loop's ---- */
-
-void transports_flush(struct loop *loop)
-{
-    for (struct transport *t = loop->transports; t; t = t->next)
-        if (even_handle_is_queued(&t->flush))
-            send_now(t);        /* its handle stays queued: it tells what there is to tell, in the next run */
-}
-
-void transports_drop(struct loop *loop)
-{
-    while (loop->transports) {
-        struct transport *t = loop->transports;
-        Py_CLEAR(t->sending);
-        drop_output(t);
-        t->flush.next = t->receiver.handle.next = t->send.handle.next = NULL;
-        t->receiving = false;
-        t->holds = 1;
-        let_go(t);
-    }
-}
-
-int transports_traverse(struct loop *loop, visitproc visit, void *arg)
-{
-    for (struct transport *t = loop->transports; t; t = t->next)
-        Py_VISIT(object_of(t));
-    return 0;
+    struct transport *t = even_container_of(h, struct transport, out.held);
+    output_drop(&t->out);
+    t->receiver.handle.next = NULL;
+    t->receiving = false;
 }
 
 /* ---- writing ---- */
 
-static bool queue_chunk(struct transport *t, PyObject *data)
-{
-    PyObject *chunk = PyBytes_CheckExact(data) ? Py_NewRef(data) : PyBytes_FromObject(data);
-    if (!chunk)
-        return false;
-    if (t->count == t->capacity) {
-        size_t capacity = t->capacity ? t->capacity * 2 : CHUNKS_FIRST;
-        PyObject **chunks = PyMem_RawRealloc(t->chunks, capacity * sizeof *chunks);
-        if (!chunks) {
-            Py_DECREF(chunk);
-            PyErr_NoMemory();
-            return false;
-        }
-        t->chunks = chunks;
-        t->capacity = capacity;
-    }
-    t->chunks[t->count++] = chunk;
-    t->size += (size_t)PyBytes_GET_SIZE(chunk);
-    return true;
-}
-
 static PyObject *transport_write(PyObject *self, PyObject *data)
 {
     struct transport *t = part_of(self);
-    if (!PyBytes_Check(data) && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
-        PyErr_Format(PyExc_TypeError, "data argument must be a bytes-like object, not '%s'", Py_TYPE(data)->tp_name);
+    const Py_ssize_t length = output_check(data);
+    if (length < 0)
         return NULL;
-    }
     if (t->eof) {
         PyErr_SetString(PyExc_RuntimeError, "Cannot call write() after write_eof()");
         return NULL;
@@ -544,34 +318,17 @@ static PyObject *transport_write(PyObject *self, PyObject *data)
         PyErr_SetString(PyExc_RuntimeError, "unable to write; sendfile is in progress");
         return NULL;
     }
-    if (PyObject_Length(data) == 0)
+    if (length == 0)
         Py_RETURN_NONE;
-    if (t->conn_lost || !t->loop)
+    if (t->out.lost || !t->loop)
         return PyObject_CallMethod(self, "_write_after_loss", NULL);
-    if (!loop_check_open(t->loop))
-        return NULL;
-    if (t->loop->waiting) {
-        PyErr_SetString(PyExc_RuntimeError, "the loop waits in another thread: use call_soon_threadsafe()");
-        return NULL;
-    }
-    if (!queue_chunk(t, data))
-        return NULL;
-    if (!is_sending(t) && !even_handle_is_queued(&t->flush)) {
-        hold(t);
-        even_call_soon(t->loop->core, &t->flush);
-    }
-    const double high = mark(t, at.high);
-    if ((double)t->size > high)
-        send_now(t);        /* the protocol is to pause because the peer is slow, not because the turn goes on */
-    if ((double)t->size > high)
-        return PyObject_CallMethodNoArgs(self, t->loop->state->str_maybe_pause);
-    Py_RETURN_NONE;
+    return output_write(&t->out, data);
 }
 
 static PyObject *get_write_buffer_size(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return PyLong_FromSize_t(part_of(self)->size);
+    return PyLong_FromSize_t(part_of(self)->out.size);
 }
 
 /* ---- what protocols ask ---- */
@@ -608,23 +365,6 @@ static PyObject *set_protocol(PyObject *self, PyObject *protocol)
     Py_RETURN_NONE;
 }
 
-/* The loop's thread is inside a wait, and another one calls, a finalizer maybe: the loop does it. */
-static PyObject *not_now(PyObject *self, const char *name)
-{
-    PyObject *loop = (PyObject *)part_of(self)->loop, *method = PyObject_GetAttrString(self, name);
-    PyObject *handle = method ? PyObject_CallMethod(loop, "call_soon_threadsafe", "O", method) : NULL;
-    Py_XDECREF(method);
-    Py_XDECREF(handle);
-    return handle ? Py_NewRef(Py_None) : NULL;
-}
-
-static PyObject *log_debug(struct transport *t, const char *text)
-{
-    if (!t->loop->debug)
-        Py_RETURN_NONE;
-    return PyObject_CallFunction(t->loop->state->transport_debug, "Os", object_of(t), text);
-}
-
 static PyObject *pause_reading(PyObject *self, PyObject *unused)
 {
     struct transport *t = part_of(self);
@@ -632,11 +372,11 @@ static PyObject *pause_reading(PyObject *self, PyObject *unused)
     if (!t->loop || t->closing || t->paused)
         Py_RETURN_NONE;
     if (t->loop->waiting)
-        return not_now(self, "pause_reading");
+        return held_call_later(&t->out.held, "pause_reading");
     t->paused = true;
     if (t->loop->core)
         stop_receiving(t);
-    return log_debug(t, "pauses reading");
+    return held_log(&t->out.held, "pauses reading");
 }
 
 static PyObject *resume_reading(PyObject *self, PyObject *unused)
@@ -646,11 +386,11 @@ static PyObject *resume_reading(PyObject *self, PyObject *unused)
     if (!t->loop || t->closing || !t->paused)
         Py_RETURN_NONE;
     if (t->loop->waiting)
-        return not_now(self, "resume_reading");
+        return held_call_later(&t->out.held, "resume_reading");
     t->paused = false;
     if (t->loop->core)
         receive(t);
-    return log_debug(t, "resumes reading");
+    return held_log(&t->out.held, "resumes reading");
 }
 
 /* ---- for the Python half ---- */
@@ -668,15 +408,14 @@ static PyObject *open_(PyObject *self, PyObject *args)
         PyErr_SetString(PyExc_RuntimeError, "the transport is open already");
         return NULL;
     }
-    if (!loop_check_open(as_loop(loop)) || !(t->context = PyContext_CopyCurrent()))
+    if (!loop_check_open(as_loop(loop)) || held_init(&t->out.held, as_loop(loop), self, drop) < 0)
         return NULL;
     t->loop = as_loop(Py_NewRef(loop));
     t->fd = fd;
     fd_gets_transport(t->loop, fd);
     even_loop_adopt(t->loop->core, fd);     /* Python closes its sockets itself */
     even_receiver_init(&t->receiver, t->loop->core, fd, received);
-    even_op_init(&t->send, t->loop->core, sent);
-    t->flush.run = flush;
+    output_init(&t->out, fd, true, false);
     Py_RETURN_NONE;
 }
 
@@ -698,7 +437,7 @@ static PyObject *stop_reading(PyObject *self, PyObject *unused)
     if (!t->loop)
         Py_RETURN_NONE;
     if (t->loop->waiting)
-        return not_now(self, "_stop_reading");
+        return held_call_later(&t->out.held, "_stop_reading");
     if (t->loop->core)
         stop_receiving(t);
     Py_RETURN_NONE;
@@ -707,11 +446,8 @@ static PyObject *stop_reading(PyObject *self, PyObject *unused)
 /* The size of what could not be sent at once. */
 static PyObject *flush_now(PyObject *self, PyObject *unused)
 {
-    struct transport *t = part_of(self);
     (void)unused;
-    if (t->loop && t->loop->core && !t->conn_lost && !t->loop->waiting)
-        send_now(t);
-    return PyLong_FromSize_t(t->size);
+    return output_flush_now(&part_of(self)->out);
 }
 
 /* Nothing more goes out. */
@@ -722,15 +458,8 @@ static PyObject *stop_writing(PyObject *self, PyObject *unused)
     if (!t->loop)
         Py_RETURN_NONE;
     if (t->loop->waiting)
-        return not_now(self, "_stop_writing");
-    drop_output(t);
-    if (!t->loop->core)
-        Py_RETURN_NONE;
-    even_op_cancel(&t->send);
-    if (even_handle_is_queued(&t->flush)) {
-        even_handle_cancel(&t->flush);
-        let_go(t);
-    }
+        return held_call_later(&t->out.held, "_stop_writing");
+    output_stop(&t->out);
     Py_RETURN_NONE;
 }
 
@@ -744,7 +473,7 @@ static int transport_traverse(PyObject *o, visitproc visit, void *arg)
     for (size_t i = 0; i < at.slots_count; i++)
         Py_VISIT(SLOT(o, at.slots[i]));
     Py_VISIT(t->loop);
-    Py_VISIT(t->context);
+    Py_VISIT(t->out.held.context);
     Py_VISIT(t->protocol);
     Py_VISIT(t->sock);
     Py_VISIT(t->server);
@@ -770,10 +499,8 @@ static void transport_dealloc(PyObject *o)
     PyTypeObject *type = Py_TYPE(o);
     PyObject_GC_UnTrack(o);
     transport_clear(o);
-    Py_CLEAR(t->context);
-    Py_CLEAR(t->sending);
-    drop_output(t);
-    PyMem_RawFree(t->chunks);
+    Py_CLEAR(t->out.held.context);
+    output_free(&t->out);
     if (t->loop)
         even_receiver_clear(&t->receiver);
     Py_CLEAR(t->loop);
@@ -805,9 +532,9 @@ static PyTypeObject *derive(PyObject *module, PyTypeObject *base)
     PyMemberDef members[] = {
         { "_sock", T_OBJECT, PART(sock), 0, NULL }, { "_server", T_OBJECT, PART(server), 0, NULL },
         { "_protocol", T_OBJECT, PART(protocol), 0, NULL }, { "_empty_waiter", T_OBJECT, PART(empty_waiter), 0, NULL },
-        { "_sock_fd", T_INT, PART(fd), READONLY, NULL }, { "_conn_lost", T_INT, PART(conn_lost), 0, NULL },
+        { "_sock_fd", T_INT, PART(fd), READONLY, NULL }, { "_conn_lost", T_INT, PART(out.lost), 0, NULL },
         { "_paused", T_BOOL, PART(paused), READONLY, NULL }, { "_closing", T_BOOL, PART(closing), 0, NULL },
-        { "_eof", T_BOOL, PART(eof), 0, NULL }, { "_tell_flushed", T_BOOL, PART(tell_flushed), 0, NULL },
+        { "_eof", T_BOOL, PART(eof), 0, NULL }, { "_tell_flushed", T_BOOL, PART(out.tell_flushed), 0, NULL },
         { "_sendfile", T_BOOL, PART(sendfile), 0, NULL },
         { 0 },
     };
@@ -828,8 +555,7 @@ int transport_type_make(PyObject *module, struct state *state)
     PyObject *transports = PyImport_ImportModule("asyncio.transports");
     PyObject *base = transports ? PyObject_GetAttrString(transports, "_FlowControlMixin") : NULL;
     int found = -1;
-    if (base && slot_offset(base, "_protocol_paused", &at.paused) == 0 &&
-        slot_offset(base, "_high_water", &at.high) == 0 && slot_offset(base, "_low_water", &at.low) == 0)
+    if (base && output_find_slots(base) == 0)
         found = slots_of((PyTypeObject *)(void *)base, at.slots, SLOTS_MAX);
     if (found >= 0) {
         at.slots_count = (size_t)found;

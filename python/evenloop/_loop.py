@@ -8,6 +8,7 @@ from asyncio import base_events, unix_events
 from . import _core, _tls
 from ._children import can_watch_children, watch_child
 from ._datagram import FAMILIES, DatagramTransport
+from ._pipe import ReadPipeTransport, WritePipeTransport
 from ._transport import SocketTransport
 
 
@@ -56,6 +57,12 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
     def _make_datagram_transport(self, sock, *args, **options):
         self._forget_fd(sock)
         return super()._make_datagram_transport(sock, *args, **options)
+
+    def _make_read_pipe_transport(self, pipe, protocol, waiter=None, extra=None):
+        return ReadPipeTransport(self, pipe, protocol, waiter, extra)
+
+    def _make_write_pipe_transport(self, pipe, protocol, waiter=None, extra=None):
+        return WritePipeTransport(self, pipe, protocol, waiter, extra)
 
     def _make_ssl_transport(self, rawsock, protocol, sslcontext, waiter=None, *, server_side=False, server_hostname=None,
                             extra=None, server=None, **timeouts):

@@ -122,6 +122,25 @@ class Leaks(unittest.TestCase):
         n = 0
         self.check(once, ROUNDS // 10)
 
+    def test_pipes(self):
+        async def once():
+            loop, (r, w) = asyncio.get_running_loop(), os.pipe()
+            reader = asyncio.StreamReader()
+            incoming, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), open(r, "rb", 0))
+            outgoing, _ = await loop.connect_write_pipe(asyncio.Protocol, open(w, "wb", 0))
+            outgoing.write(b"hello")
+            self.assertEqual(await reader.readexactly(5), b"hello")
+            outgoing.write(b"x" * 100_000)
+            incoming.close()        # with data on the way: each end ends differently
+            outgoing.close() if r % 2 else outgoing.abort()
+        self.check(once, 500)
+
+    def test_children(self):
+        async def once():
+            child = await asyncio.create_subprocess_exec("cat", stdin=-1, stdout=-1, stderr=-1)
+            self.assertEqual(await child.communicate(b"hello"), (b"hello", b""))
+        self.check(once, 50, together=5)
+
     def test_timers(self):
         async def once():
             loop = asyncio.get_running_loop()

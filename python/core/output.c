@@ -1,0 +1,294 @@
+/* The sending half of a transport. */
+#include "output.h"
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { CHUNKS_FIRST = 4, JOINED_MAX = 64 * 1024 };
+
+/* Where asyncio's slots lie in an object: the same in every interpreter of the process. */
+static struct {
+    Py_ssize_t paused, high, low;
+} at;
+
+#define SLOT(o, where) (*(PyObject **)(void *)((char *)(o) + (where)))
+
+int output_find_slots(PyObject *base)
+{
+    return slot_offset(base, "_protocol_paused", &at.paused) == 0 && slot_offset(base, "_high_water", &at.high) == 0 &&
+                   slot_offset(base, "_low_water", &at.low) == 0
+               ? 0
+               : -1;
+}
+
+/* One of asyncio's marks: a whole number, nearly always. */
+static double mark(struct output *o, Py_ssize_t where)
+{
+    PyObject *object = SLOT(o->held.object, where);
+    double value = object ? PyFloat_AsDouble(object) : 0;
+    if (value == -1.0 && PyErr_Occurred())
+        PyErr_Clear();
+    return value;
+}
+
+/* ---- chunks ---- */
+
+static bool has_output(const struct output *o)
+{
+    return o->sending || o->first < o->count;
+}
+
+static void forget_chunks(struct output *o)
+{
+    for (size_t i = o->first; i < o->count; i++)
+        Py_DECREF(o->chunks[i]);
+    o->first = o->count = 0;
+    o->size = 0;
+}
+
+static bool queue_chunk(struct output *o, PyObject *data)
+{
+    PyObject *chunk = PyBytes_CheckExact(data) ? Py_NewRef(data) : PyBytes_FromObject(data);
+    if (!chunk)
+        return false;
+    if (o->count == o->capacity && o->first > o->capacity / 2) {
+        memmove(o->chunks, o->chunks + o->first, (o->count - o->first) * sizeof *o->chunks);
+        o->count -= o->first;
+        o->first = 0;
+    }
+    if (o->count == o->capacity) {
+        size_t capacity = o->capacity ? o->capacity * 2 : CHUNKS_FIRST;
+        PyObject **chunks = PyMem_RawRealloc(o->chunks, capacity * sizeof *chunks);
+        if (!chunks) {
+            Py_DECREF(chunk);
+            PyErr_NoMemory();
+            return false;
+        }
+        o->chunks = chunks;
+        o->capacity = capacity;
+    }
+    o->chunks[o->count++] = chunk;
+    o->size += (size_t)PyBytes_GET_SIZE(chunk);
+    return true;
+}
+
+/* What waits, as one, up to where copying it would cost more than a second call; or the first of it alone: a large one, a message,
+ * or without memory for that. */
+static PyObject *take_chunks(struct output *o)
+{
+    size_t total = (size_t)PyBytes_GET_SIZE(o->chunks[o->first]), end = o->first + 1, where = 0;
+    while (!o->apart && end < o->count && total + (size_t)PyBytes_GET_SIZE(o->chunks[end]) <= JOINED_MAX)
+        total += (size_t)PyBytes_GET_SIZE(o->chunks[end++]);
+    PyObject *taken = NULL;
+    if (end - o->first > 1 && !(taken = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)total)))
+        PyErr_Clear();
+    if (!taken) {
+        taken = o->chunks[o->first++];
+    } else {
+        for (; o->first < end; o->first++) {
+            PyObject *chunk = o->chunks[o->first];
+            memcpy(PyBytes_AS_STRING(taken) + where, PyBytes_AS_STRING(chunk), (size_t)PyBytes_GET_SIZE(chunk));
+            where += (size_t)PyBytes_GET_SIZE(chunk);
+            Py_DECREF(chunk);
+        }
+    }
+    if (o->first == o->count)
+        o->first = o->count = 0;
+    return taken;
+}
+
+/* ---- sending ---- */
+
+static void went(struct output *o, size_t n)
+{
+    o->sent += n;
+    o->size -= n;
+    if (o->sending && o->sent == (size_t)PyBytes_GET_SIZE(o->sending))
+        Py_CLEAR(o->sending);
+}
+
+/* May one send by oneself? Not while an operation does; what one has sent of which nobody was told yet, is counted. */
+static bool is_free(struct output *o)
+{
+    if (even_op_is_pending(&o->op))
+        return false;
+    if (!even_handle_is_queued(&o->op.handle))
+        return true;
+    if (o->op.kind == EVEN_OP_POLL || o->op.result < 0 || o->lost)
+        return false;
+    went(o, (size_t)o->op.result);
+    o->op.result = 0;
+    return true;
+}
+
+void output_send_now(struct output *o)
+{
+    while (is_free(o) && has_output(o)) {
+        if (!o->sending) {
+            o->sending = take_chunks(o);
+            o->sent = 0;
+        }
+        const char *data = PyBytes_AS_STRING(o->sending) + o->sent;
+        size_t left = (size_t)PyBytes_GET_SIZE(o->sending) - o->sent;
+        ssize_t n = o->socket ? send(o->fd, data, left, MSG_NOSIGNAL | MSG_DONTWAIT) : write(o->fd, data, left);
+        if (n < 0)
+            return;
+        went(o, (size_t)n);
+        if ((size_t)n < left)
+            return;
+    }
+}
+
+static void send_next(struct output *o)
+{
+    if (output_is_sending(o) || !has_output(o))
+        return;
+    if (!o->sending) {
+        o->sending = take_chunks(o);
+        o->sent = 0;
+    }
+    held_keep(&o->held);
+    const char *data = PyBytes_AS_STRING(o->sending) + o->sent;
+    const size_t left = (size_t)PyBytes_GET_SIZE(o->sending) - o->sent;
+    if (o->socket)
+        even_op_send(&o->op, o->fd, data, left, MSG_NOSIGNAL);
+    else
+        even_op_write(&o->op, o->fd, data, left);
+}
+
+/* Some of it went: the protocol may go on, and whoever waits for the end of it hears. */
+static void tell_sent(struct output *o)
+{
+    if (!o->lost && SLOT(o->held.object, at.paused) == Py_True && (double)o->size <= mark(o, at.low))
+        held_tell(&o->held, o->held.loop->state->str_maybe_resume);
+    if (o->tell_flushed && o->size == 0 && !o->lost)
+        held_tell(&o->held, o->held.loop->state->str_on_flushed);
+}
+
+static void sent(even_handle *h)
+{
+    struct output *o = even_container_of(h, struct output, op.handle);
+    int32_t result = o->op.result;
+    if (o->held.loop->raised) {
+        even_call_soon(o->held.loop->core, h);
+        return;
+    }
+    if (o->lost) {
+        Py_CLEAR(o->sending);
+    } else if (o->op.kind == EVEN_OP_POLL) {
+        send_next(o);           /* a failure is told by what is tried now */
+    } else if (result >= 0) {
+        went(o, (size_t)result);
+        send_next(o);
+        tell_sent(o);
+    } else if (result == -EAGAIN) {
+        held_keep(&o->held);    /* a file for which the kernel does not wait */
+        even_op_poll(&o->op, o->fd, POLLOUT);
+    } else if (result == -ECANCELED || result == -EINTR) {
+        send_next(o);
+    } else {
+        Py_CLEAR(o->sending);
+        forget_chunks(o);
+        held_fatal_status(&o->held, result,
+                          o->socket ? "Fatal write error on socket transport" : "Fatal write error on pipe transport");
+    }
+    held_let_go(&o->held);
+}
+
+static void flush(even_handle *h)
+{
+    struct output *o = even_container_of(h, struct output, flush);
+    if (o->held.loop->raised) {
+        even_call_soon(o->held.loop->core, h);
+        return;
+    }
+    if (o->tries_first)
+        output_send_now(o);
+    send_next(o);
+    if (!output_is_sending(o))
+        tell_sent(o);           /* it went during the turn */
+    held_let_go(&o->held);
+}
+
+/* ---- writing ---- */
+
+Py_ssize_t output_check(PyObject *data)
+{
+    if (PyBytes_Check(data) || PyByteArray_Check(data) || PyMemoryView_Check(data))
+        return PyObject_Length(data);
+    PyErr_Format(PyExc_TypeError, "data argument must be a bytes-like object, not '%s'", Py_TYPE(data)->tp_name);
+    return -1;
+}
+
+PyObject *output_write(struct output *o, PyObject *data)
+{
+    struct loop *loop = o->held.loop;
+    if (!loop_check_open(loop))
+        return NULL;
+    if (loop->waiting) {
+        PyErr_SetString(PyExc_RuntimeError, "the loop waits in another thread: use call_soon_threadsafe()");
+        return NULL;
+    }
+    if (!queue_chunk(o, data))
+        return NULL;
+    if (!output_is_sending(o) && !even_handle_is_queued(&o->flush)) {
+        held_keep(&o->held);
+        even_call_soon(loop->core, &o->flush);
+    }
+    const double high = mark(o, at.high);
+    /* The protocol is to pause because the peer is slow, not because the turn goes on. And between two runs no turn ends. */
+    if ((double)o->size > high || !even_loop_is_running(loop->core))
+        output_send_now(o);
+    if ((double)o->size > high)
+        return PyObject_CallMethodNoArgs(o->held.object, loop->state->str_maybe_pause);
+    Py_RETURN_NONE;
+}
+
+PyObject *output_flush_now(struct output *o)
+{
+    if (o->held.loop && o->held.loop->core && !o->lost && !o->held.loop->waiting)
+        output_send_now(o);
+    return PyLong_FromSize_t(o->size);
+}
+
+/* ---- beginning and end ---- */
+
+void output_init(struct output *o, int fd, bool socket, bool apart)
+{
+    o->held.output = o;
+    o->fd = fd;
+    o->socket = socket;
+    o->apart = apart;
+    /* Many messages in a pass; and epoll's operation would make the same call, and be told of a pass later. */
+    o->tries_first = apart || (!socket && strcmp(even_loop_backend(o->held.loop->core), "uring") != 0);
+    even_op_init(&o->op, o->held.loop->core, sent);
+    o->flush.run = flush;
+}
+
+void output_stop(struct output *o)
+{
+    forget_chunks(o);
+    if (!o->held.loop->core)
+        return;
+    even_op_cancel(&o->op);
+    if (!output_is_sending(o))
+        Py_CLEAR(o->sending);
+    if (even_handle_is_queued(&o->flush)) {
+        even_handle_cancel(&o->flush);
+        held_let_go(&o->held);
+    }
+}
+
+void output_drop(struct output *o)
+{
+    Py_CLEAR(o->sending);
+    forget_chunks(o);
+    o->flush.next = o->op.handle.next = NULL;
+}
+
+void output_free(struct output *o)
+{
+    Py_CLEAR(o->sending);
+    forget_chunks(o);
+    PyMem_RawFree(o->chunks);
+}

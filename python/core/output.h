@@ -1,0 +1,50 @@
+/* The sending half of a transport: what was written waits in chunks until the turn ends, and goes out as one. Its owner is
+ * an object of asyncio's flow-control class, which has the marks. */
+#ifndef EVENLOOP_PYTHON_OUTPUT_H
+#define EVENLOOP_PYTHON_OUTPUT_H
+
+#include "held.h"
+
+struct output {
+    struct held held;
+    even_op op;                     /* sends, or waits for room */
+    even_handle flush;              /* at the end of the turn */
+    int fd;
+    int lost;                       /* nothing goes out any more; asyncio's counter of writes since */
+    bool socket;                    /* else it is written to as a file */
+    bool apart;                     /* each chunk is a message: nothing is joined */
+    bool tries_first;               /* the end of a turn writes what it can, before it leaves the rest to an operation */
+    char tell_flushed;              /* somebody waits for all to be sent: the end, a shutdown, sendfile */
+    PyObject **chunks;              /* not yet being sent: from `first` */
+    size_t first, count, capacity;
+    PyObject *sending;
+    size_t sent, size;              /* of `sending`; of all that is to be sent */
+};
+
+/* Find the slots of asyncio's flow-control class, the base of those with an output. */
+int output_find_slots(PyObject *base);
+
+/* Once held_init() was called. */
+void output_init(struct output *o, int fd, bool socket, bool apart);
+
+static inline bool output_is_sending(const struct output *o)
+{
+    return even_op_is_pending(&o->op) || even_handle_is_queued(&o->op.handle);
+}
+
+/* Is it what write() takes? How long it is; -1 with an exception. */
+Py_ssize_t output_check(PyObject *data);
+/* The write() of what was checked, while nothing is lost. */
+PyObject *output_write(struct output *o, PyObject *data);
+/* What the kernel takes without waiting, now. Failures are for the operation that comes after it. */
+void output_send_now(struct output *o);
+/* The size of what could not be sent at once. */
+PyObject *output_flush_now(struct output *o);
+/* Nothing more goes out: what waits is forgotten, what is being sent is asked to end. */
+void output_stop(struct output *o);
+/* The core's loop is gone. */
+void output_drop(struct output *o);
+/* The object ends. */
+void output_free(struct output *o);
+
+#endif
