@@ -682,52 +682,6 @@ TEST(a_loop_that_closes_takes_nothing_more, .on = TEST_KERNEL)
     assert_false(even_handle_is_queued(&in_close.handle));
 }
 
-/* ---- fork ---- */
-
-static void op_stop(even_handle *h) { even_loop_stop(even_container_of(h, even_op, handle)->loop); }
-static void watch_stop_loop(even_handle *h) { even_loop_stop(even_container_of(h, even_watch, handle)->loop); }
-
-TEST(the_child_of_a_fork_may_only_close, .on = TEST_KERNEL)
-{
-    even_loop *loop = new_loop();
-    int pair[2], watched[2], status = 0;
-    char byte = 0;
-    even_op op;
-    even_watch watch;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, watched), 0);
-    even_op_init(&op, loop, op_stop);
-    even_op_recv(&op, pair[0], &byte, 1, 0);
-    assert_int_equal(even_watch_start(loop, &watch, watched[0], POLLIN, watch_stop_loop), 0);
-    assert_int_equal(even_loop_step(loop), 0);
-    assert_true(even_op_is_pending(&op));
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        int wrong = 0;
-        wrong |= even_loop_run_forever(loop) != -EVEN_EFORK;
-        wrong |= (even_loop_step(loop) != -EVEN_EFORK) << 1;
-        wrong |= (even_loop_close(loop) != 0) << 2;
-        wrong |= even_op_is_pending(&op) << 3;
-        _exit(wrong);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-    assert_int_equal(write(pair[1], "z", 1), 1);            /* the parent's have not suffered */
-    assert_int_equal(even_loop_run_forever(loop), 0);
-    assert_int_equal(op.result, 1);
-    assert_int_equal(byte, 'z');
-    assert_int_equal(write(watched[1], "z", 1), 1);
-    assert_int_equal(even_loop_run_forever(loop), 0);
-    even_watch_stop(&watch);
-    close_loop(loop);
-    for (int i = 0; i < 2; i++) {
-        close(pair[i]);
-        close(watched[i]);
-    }
-}
-
 /* ---- embedding ---- */
 
 struct guest {

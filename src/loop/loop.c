@@ -4,6 +4,7 @@
 #include "../trace/trace.h"
 #include <math.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,6 +35,8 @@ static bool look_is_due(even_loop *loop)
 
 static int poll_backend(even_loop *loop, int64_t timeout)
 {
+    if (even__loop_is_parents(loop))
+        return -EVEN_EFORK;
     if (even__likely(timeout == 0 || !loop->before_wait))
         return loop->backend->poll(loop, timeout);
     loop->before_wait(loop->wait_data);
@@ -85,6 +88,18 @@ even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
     return loop->error;
 }
 
+unsigned even__forks;
+
+static void count_fork(void)
+{
+    even__forks++;
+}
+
+__attribute__((constructor)) static void await_forks(void)
+{
+    (void)pthread_atfork(NULL, NULL, count_fork);
+}
+
 int even__loop_enter(even_loop *loop)
 {
     const pid_t pid = getpid();
@@ -105,8 +120,10 @@ int even__loop_enter(even_loop *loop)
 
 void even__loop_leave(even_loop *loop)
 {
-    loop->backend->submit(loop);    /* what the last pass started: bytes to send, for one */
-    loop->backend->detach(loop);
+    if (!even__loop_is_parents(loop)) {
+        loop->backend->submit(loop);    /* what the last pass started: bytes to send, for one */
+        loop->backend->detach(loop);
+    }
     loop->running = loop->stopping = false;
     even__loop_running = NULL;
 }
@@ -134,6 +151,7 @@ int even_loop_new(even_loop **out, const even_loop_options *options)
     even__receivers_open(loop);
     loop->wake_fd = -1;
     loop->pid = getpid();
+    loop->forks = even__forks;
     even__trace_open();
     int rc = even__backend_open(loop, options);
     if (rc == 0 && (rc = even__inbox_open(loop)) < 0)

@@ -32,6 +32,7 @@ struct even_loop {
     void *wait_data;
     int error;                      /* a failure of the backend; ends the run */
     pid_t pid;                      /* of the process that made it */
+    unsigned forks;                 /* of that process, when it did */
     uint64_t passes;
     uint64_t random;                /* state of the generator; 0 without a seed */
     bool seeded;
@@ -61,6 +62,16 @@ struct even_loop {
 
 /* The thread's running loop. */
 extern __thread even_loop *even__loop_running __attribute__((tls_model("initial-exec")));
+
+/* How often this process is the child of a fork(): counted by a handler, for it is asked often. */
+extern unsigned even__forks;
+
+/* Is this a child, which has but a copy of its parent's loop? What the kernel has of it is the parent's, rings in shared
+ * memory for one: it is not to be touched. */
+static inline bool even__loop_is_parents(const even_loop *loop)
+{
+    return even__unlikely(loop->forks != even__forks);
+}
 
 /* One pass. 0, or the failure that ends the run. */
 int even__loop_pass(even_loop *loop, bool may_block);

@@ -36,7 +36,10 @@ static inline void start_with(even_op *op, enum even_op_kind kind, int fd, size_
     op->flags = (uint32_t)flags;
     op->state = EVEN__OP_PENDING;
     even__trace(OPERATION, .loop = op->loop, .value = fd);
-    op->loop->backend->start(op->loop, op);
+    if (even__loop_is_parents(op->loop))
+        even__op_done(op, -EVEN_EFORK);
+    else
+        op->loop->backend->start(op->loop, op);
 }
 
 /* These may raise SIGPIPE. */
@@ -132,7 +135,8 @@ void even_op_cancel(even_op *op)
 {
     if (op->state == EVEN__OP_IDLE || op->state == EVEN__OP_CANCELING || op->kind == EVEN_OP_CLOSE)
         return;
-    op->loop->backend->cancel(op->loop, op);
+    if (!even__loop_is_parents(op->loop))      /* else it ends with the copy */
+        op->loop->backend->cancel(op->loop, op);
 }
 
 int even_watch_start(even_loop *loop, even_watch *w, int fd, int events, void (*run)(even_handle *))
@@ -142,7 +146,7 @@ int even_watch_start(even_loop *loop, even_watch *w, int fd, int events, void (*
     w->loop = loop;
     w->fd = fd;
     w->events = (uint16_t)events;
-    int rc = loop->backend->watch(loop, w);
+    int rc = even__loop_is_parents(loop) ? -EVEN_EFORK : loop->backend->watch(loop, w);
     if (rc < 0)
         w->loop = NULL;
     else
@@ -154,7 +158,8 @@ void even_watch_stop(even_watch *w)
 {
     if (!w->loop)
         return;
-    w->loop->backend->unwatch(w->loop, w);
+    if (!even__loop_is_parents(w->loop))
+        w->loop->backend->unwatch(w->loop, w);
     even_handle_cancel(&w->handle);
     even__queue_remove(&w->all);
     w->loop = NULL;
