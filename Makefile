@@ -26,10 +26,11 @@ test-python:
 	@scripts/deps.sh build python
 	@scripts/check.sh python
 
-# All of it: some 40 minutes.
+# All of it: some 80 minutes.
 check:
 	@scripts/deps.sh build test check python
-	@scripts/check.sh test clang debug asan tsan clang-asan valgrind nth seeds aarch64 python
+	@scripts/check.sh test clang debug asan tsan clang-asan valgrind nth seeds aarch64 \
+		python python-asan python-wheel python-nth python-leaks python-all
 
 # Ours and the peers', in turn: ratios of processor time an operation.
 bench:

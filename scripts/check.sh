@@ -48,6 +48,12 @@ configuration() {
             -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64.cmake "-DEVEN_SYSROOT=$PWD/build/sysroot-aarch64" -- $programs ;;
     # the package in its virtual environment: its own tests, then CPython's
     python) scripts/python.sh test ;;
+    python-asan) scripts/python.sh asan ;;
+    python-wheel) scripts/python.sh wheel ;;
+    python-nth) scripts/python.sh nth ;;
+    python-leaks) scripts/python.sh leaks ;;
+    # with each Python that is installed
+    python-all) scripts/python.sh all ;;
     *) echo "scripts/check.sh: no configuration '$1'" >&2; return 2 ;;
     esac
 }

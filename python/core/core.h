@@ -115,6 +115,11 @@ static inline struct loop *as_loop(PyObject *o)
     return (struct loop *)(void *)o;
 }
 
+/* ---- module.c ---- */
+
+/* A type; NULL with an exception. `base` may be NULL. */
+PyTypeObject *type_make(PyObject *module, PyType_Spec *spec, PyObject *base);
+
 /* ---- handle.c ---- */
 
 /* Where a slot of one of asyncio's classes lies in its objects. */

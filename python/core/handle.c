@@ -507,7 +507,7 @@ static PyTypeObject *derive(PyObject *module, PyObject *base, const char *name, 
     PyType_Slot slots[] = { { Py_tp_methods, methods }, { Py_tp_dealloc, handle_dealloc }, { 0, NULL } };
     /* Py_TPFLAGS_HAVE_GC, traverse and clear come from the base: all references are in its slots. */
     PyType_Spec spec = { name, (int)(*end + (Py_ssize_t)part), 0, Py_TPFLAGS_DEFAULT, slots };
-    return (PyTypeObject *)(void *)PyType_FromModuleAndSpec(module, &spec, base);
+    return type_make(module, &spec, base);
 }
 
 int handle_types_make(PyObject *module, struct state *state)

@@ -1,5 +1,6 @@
 /* The loop's type: what is called often. evenloop.Loop derives from it and from asyncio's loop, in this order. */
 #include "core.h"
+#include "loop/loop.h"
 #include <math.h>
 #include <structmember.h>
 
@@ -74,9 +75,10 @@ static PyObject *run_once(PyObject *self, PyObject *unused)
     if (is_explained(loop))
         explain_run(loop, true);
     int rc = even_loop_run_forever(loop->core);
-    if (loop->tls)
+    const bool parents = even__loop_is_parents(loop->core);     /* in a forked child nothing goes out */
+    if (loop->tls && !parents)
         tls_flush_all(loop);
-    if (loop->held)
+    if (loop->held && !parents)
         transports_flush(loop);
     if (is_explained(loop))
         explain_run(loop, false);

@@ -1,9 +1,17 @@
 /* The module evenloop._core. Everything it keeps is the interpreter's: nothing is static. */
 #include "core.h"
 
+PyTypeObject *type_make(PyObject *module, PyType_Spec *spec, PyObject *base)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, base);
+    if (!type && !PyErr_Occurred())
+        PyErr_NoMemory();       /* some versions forget to say so */
+    return (PyTypeObject *)(void *)type;
+}
+
 static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
 {
-    PyTypeObject *type = (PyTypeObject *)(void *)PyType_FromModuleAndSpec(module, spec, NULL);
+    PyTypeObject *type = type_make(module, spec, NULL);
     if (type && PyModule_AddType(module, type) < 0)
         Py_CLEAR(type);
     return type;
@@ -62,6 +70,8 @@ static bool take_asyncio(struct state *s)
 static int module_exec(PyObject *module)
 {
     struct state *s = state_of_module(module);
+    /* The core's memory is Python's, of the domain that needs no interpreter: tracemalloc and debug hooks see it. */
+    even_set_allocator(PyMem_RawMalloc, PyMem_RawRealloc, PyMem_RawFree);
     bool ok = (s->empty_tuple = PyTuple_New(0)) && (s->minus_one = PyLong_FromLong(-1)) &&
               (s->names_loop = Py_BuildValue("(s)", "loop"));
 #define INTERN(name, text) ok = ok && (s->str_##name = PyUnicode_InternFromString(text));

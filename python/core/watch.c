@@ -56,10 +56,18 @@ static void out_ready(even_handle *h)
 static int descriptor(PyObject *o)
 {
     int fd = PyObject_AsFileDescriptor(o);
-    if (fd >= 0 || !PyErr_ExceptionMatches(PyExc_TypeError))
+    if (fd >= 0)
         return fd;
-    PyErr_Clear();
-    PyErr_Format(PyExc_ValueError, "Invalid file object: %R", o);
+    if (PyErr_ExceptionMatches(PyExc_ValueError)) {     /* in asyncio's words; -1 is a socket's that was closed */
+        PyErr_Clear();
+        if (PyLong_Check(o))
+            PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %S", o);
+        else
+            PyErr_SetString(PyExc_ValueError, "Invalid file descriptor: -1");
+    } else if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_ValueError, "Invalid file object: %R", o);
+    }
     return -1;
 }
 

@@ -37,10 +37,12 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
     seed: with "sim", permutes what is free to come in any order.
     """
 
-    _signal_handlers = {}       # until __init__ has got so far: __del__ looks at it
-
     def __init__(self, *, backend=None, seed=0):
-        super().__init__(selector=_Selector(self))
+        try:
+            super().__init__(selector=_Selector(self))
+        except BaseException:
+            self._close_core()      # there is nothing else yet; and __del__ does not look at what is missing
+            raise
 
     def _make_self_pipe(self):
         self._ssock = self._csock = None
