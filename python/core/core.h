@@ -18,7 +18,8 @@
     X(done, "done") X(ended, "ended") X(eof, "_eof") X(error_received, "error_received") X(feed_data, "feed_data")     \
     X(get_buffer, "get_buffer") X(is_closing, "is_closing") X(later, "later") X(limit, "_limit") X(loop, "loop")       \
     X(made, "made") X(maybe_pause, "_maybe_pause_protocol") X(maybe_resume, "_maybe_resume_protocol")                  \
-    X(off, "off") X(on_eof, "_on_eof") X(on_flushed, "_on_flushed") X(on_peer_gone, "_on_peer_gone") X(pause_reading, "pause_reading")                  \
+    X(off, "off") X(on_eof, "_on_eof") X(on_flushed, "_on_flushed") X(on_peer_gone, "_on_peer_gone")                   \
+    X(pause_reading, "pause_reading")                                                                                  \
     X(paused, "_paused") X(protocol, "_protocol") X(resume_reading, "resume_reading") X(run_begins, "run_begins")      \
     X(run_ends, "run_ends") X(seed, "seed") X(send_slowly, "_send_slowly") X(set_result, "set_result")                 \
     X(soon, "soon") X(stream_reader_wr, "_stream_reader_wr") X(thread_id, "_thread_id") X(throw_, "throw")             \

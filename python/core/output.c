@@ -72,8 +72,8 @@ static bool queue_chunk(struct output *o, PyObject *data)
     return true;
 }
 
-/* What waits, as one, up to where copying it would cost more than a second call; or the first of it alone: a large one, a message,
- * or without memory for that. */
+/* What waits, as one, up to where copying would cost more than a second call; or the first of it alone: a large one, a
+ * message, or without memory for that. */
 static PyObject *take_chunks(struct output *o)
 {
     size_t total = (size_t)PyBytes_GET_SIZE(o->chunks[o->first]), end = o->first + 1, where = 0;

@@ -15,6 +15,7 @@ import faulthandler
 import gc
 import importlib.util
 import linecache
+import logging
 import os
 import pathlib
 import re
@@ -28,6 +29,7 @@ import threading
 import time
 import traceback
 import warnings
+from asyncio.log import logger
 
 import evenloop
 from evenloop import _core
@@ -665,11 +667,23 @@ def close_what_is_held():
                 pass        # half made
 
 
+class Listener(logging.Handler):
+    """What asyncio logs, when an exception handler fails for one."""
+
+    def __init__(self, told):
+        super().__init__()
+        self.told = told
+
+    def emit(self, record):
+        self.told.append(record.exc_info[1] if record.exc_info else record.getMessage())
+
+
 def run_one(function, backend, nth, burst, every=1):
     """In the child: what is wrong (or ""), and whether there was an Nth allocation."""
     run = Run(backend, nth, burst)
     sys.unraisablehook = lambda unraisable: run.told.append(unraisable.exc_value)
     threading.excepthook = lambda args: run.told.append(args.exc_value)
+    logger.addHandler(Listener(run.told))
     before, raised = descriptors(), None
     try:
         function(run)
