@@ -17,8 +17,8 @@ int held_init(struct held *h, struct loop *loop, PyObject *object, void (*drop)(
 void transports_flush(struct loop *loop)
 {
     for (struct held *h = loop->held; h; h = h->next)
-        if (h->output && even_handle_is_queued(&h->output->flush))
-            output_send_now(h->output);     /* its handle stays queued: it tells what there is to tell, in the next run */
+        if (h->output)
+            output_send_now(h->output);     /* its handles stay queued: they tell what there is to tell, in the next run */
 }
 
 void transports_drop(struct loop *loop)
