@@ -1,5 +1,6 @@
 /* The sending half of a transport. */
 #include "output.h"
+#include "loop/loop.h"
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -123,6 +124,8 @@ static bool is_free(struct output *o)
 
 void output_send_now(struct output *o)
 {
+    if (even__loop_is_parents(o->held.loop->core))
+        return;                 /* what stands there a forked child does not send a second time */
     while (is_free(o) && has_output(o)) {
         if (!o->sending) {
             o->sending = take_chunks(o);
@@ -246,9 +249,17 @@ PyObject *output_write(struct output *o, PyObject *data)
 
 PyObject *output_flush_now(struct output *o)
 {
-    if (o->held.loop && o->held.loop->core && !o->lost && !o->held.loop->waiting)
-        output_send_now(o);
-    return PyLong_FromSize_t(o->size);
+    struct loop *loop = o->held.loop;
+    if (!loop || !loop->core || o->lost || loop->waiting)
+        return PyBool_FromLong(o->size > 0);
+    output_send_now(o);
+    if (o->size == 0 && SLOT(o->held.object, at.paused) != Py_True)
+        Py_RETURN_FALSE;
+    if (!output_is_sending(o) && !even_handle_is_queued(&o->flush)) {
+        held_keep(&o->held);
+        even_call_soon(loop->core, &o->flush);
+    }
+    Py_RETURN_TRUE;
 }
 
 /* ---- beginning and end ---- */

@@ -38,7 +38,7 @@ Py_ssize_t output_check(PyObject *data);
 PyObject *output_write(struct output *o, PyObject *data);
 /* What the kernel takes without waiting, now. Failures are for the operation that comes after it. */
 void output_send_now(struct output *o);
-/* The size of what could not be sent at once. */
+/* Send what goes at once. True if there is more to come: bytes that are left, or a protocol that is to go on and may write. */
 PyObject *output_flush_now(struct output *o);
 /* Nothing more goes out: what waits is forgotten, what is being sent is asked to end. */
 void output_stop(struct output *o);

@@ -369,10 +369,12 @@ static PyObject *pause_reading(PyObject *self, PyObject *unused)
 {
     struct transport *t = part_of(self);
     (void)unused;
-    if (!t->loop || t->closing || t->paused)
+    if (!t->loop)
         Py_RETURN_NONE;
     if (t->loop->waiting)
         return held_call_later(&t->out.held, "pause_reading");
+    if (t->closing || t->paused)
+        Py_RETURN_NONE;
     t->paused = true;
     if (t->loop->core)
         stop_receiving(t);
@@ -383,10 +385,12 @@ static PyObject *resume_reading(PyObject *self, PyObject *unused)
 {
     struct transport *t = part_of(self);
     (void)unused;
-    if (!t->loop || t->closing || !t->paused)
+    if (!t->loop)
         Py_RETURN_NONE;
     if (t->loop->waiting)
         return held_call_later(&t->out.held, "resume_reading");
+    if (t->closing || !t->paused)
+        Py_RETURN_NONE;
     t->paused = false;
     if (t->loop->core)
         receive(t);
@@ -443,7 +447,6 @@ static PyObject *stop_reading(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-/* The size of what could not be sent at once. */
 static PyObject *flush_now(PyObject *self, PyObject *unused)
 {
     (void)unused;

@@ -179,7 +179,8 @@ class WritePipeTransport(_core.WritePipe):
         if self._loop.get_debug():
             logger.info("%r was closed by peer", self)
         # asyncio would have tried when it was written
-        self._close(BrokenPipeError() if self._flush_now() else None)
+        self._flush_now()
+        self._close(BrokenPipeError() if self.get_write_buffer_size() else None)
 
     def close(self):
         if self._pipe is not None and not self._closing:

@@ -5,6 +5,7 @@ Follows asyncio's selector_events._SelectorSocketTransport, in the order of its 
 import asyncio
 import inspect
 import socket
+import sys
 import warnings
 import weakref
 from asyncio import constants, futures, trsock
@@ -82,8 +83,13 @@ class SocketTransport(_core.SocketTransport):
         if self._sock is not None:
             _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
             self._sock.close()
-            if self._server is not None and _attach_takes_transport:
-                self._server._detach(self)
+            if sys.version_info >= (3, 12):     # 3.11's server counts what is forgotten for ever
+                self._leave_server()
+
+    def _leave_server(self):
+        server, self._server = self._server, None
+        if server is not None:
+            server._detach(self) if _attach_takes_transport else server._detach()
 
     # ---- reading ----
 
@@ -193,9 +199,6 @@ class SocketTransport(_core.SocketTransport):
             self._sock = None
             self._protocol = None
             self._loop = None
-            server = self._server
-            if server is not None:
-                server._detach(self) if _attach_takes_transport else server._detach()
-                self._server = None
+            self._leave_server()
             if self._empty_waiter is not None and not self._empty_waiter.done():
                 self._empty_waiter.set_exception(ConnectionError("Connection is closed by peer"))

@@ -118,6 +118,38 @@ class Transport(unittest.TestCase):
             await protocol.lost
         self.on_both(program)
 
+    def test_a_protocol_that_is_paused_goes_on_before_the_end(self):
+        class More(Recorder):
+            def resume_writing(self):
+                super().resume_writing()
+                self.transport.write(b"the end")
+
+        async def program():
+            transport, protocol, peer = await self.connected(More)
+            transport.set_write_buffer_limits(high=1000)
+            size = 0
+            while protocol.events != ["pause"]:
+                transport.write(b"x" * 10000)
+                size += 10000
+            got = bytearray()
+            while len(got) < size - transport.get_write_buffer_size():
+                got += peer.recv(1 << 20)
+            transport.close()                   # the same turn: all of it finds room now
+            while True:
+                try:
+                    part = peer.recv(1 << 20)
+                except BlockingIOError:
+                    await asyncio.sleep(0)
+                    continue
+                if not part:
+                    break
+                got += part
+            await protocol.lost
+            self.assertEqual(protocol.events, ["pause", "resume"])
+            self.assertEqual(len(got), size + len(b"the end"))
+            self.assertTrue(got.endswith(b"the end"))
+        self.on_both(program)
+
     def test_what_was_written_goes_out_before_an_abort(self):
         async def program():
             transport, protocol, peer = await self.connected()
