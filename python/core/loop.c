@@ -1,5 +1,6 @@
 /* The loop's type: what is called often. evenloop.Loop derives from it and from asyncio's loop, in this order. */
 #include "core.h"
+#include "backend/jobs.h"
 #include "loop/loop.h"
 #include <math.h>
 #include <structmember.h>
@@ -451,6 +452,17 @@ static void loop_dealloc(PyObject *o)
     Py_DECREF(type);
 }
 
+/* _jobs(change): work goes to another thread, or came back; virtual time stands still meanwhile. */
+static PyObject *jobs(PyObject *self, PyObject *change)
+{
+    long n = PyLong_AsLong(change);
+    if (n == -1 && PyErr_Occurred())
+        return NULL;
+    if (as_loop(self)->core)
+        even__sim_jobs(as_loop(self)->core, (int)n);
+    Py_RETURN_NONE;
+}
+
 /* ---- attributes that asyncio's own methods read and write ---- */
 
 #define FLAG(name, reading, writing)                                                                                   \
@@ -539,6 +551,7 @@ static PyMethodDef methods[] = {
     { "_send", (PyCFunction)(void (*)(void))loop_send, METH_FASTCALL, NULL },
     { "_forget_fd", loop_forget_fd, METH_O, NULL },
     { "_watch_child", (PyCFunction)(void (*)(void))loop_watch_child, METH_FASTCALL, NULL },
+    { "_jobs", jobs, METH_O, NULL },
     { "_watched", loop_watched, METH_O, NULL },
     { "_tell", loop_tell, METH_VARARGS, NULL },
     { 0 },

@@ -131,6 +131,28 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
                 raise
             done = self._send(sock, data, done.sent)
 
+    def run_in_executor(self, executor, func, *args):
+        """Call it in a thread of the executor: a future. Virtual time stands still until it is done, or given up."""
+        if self.backend != "sim":
+            return super().run_in_executor(executor, func, *args)
+        self._jobs(1)
+        try:
+            future = super().run_in_executor(executor, func, *args)
+        except BaseException:
+            self._jobs(-1)
+            raise
+        future.add_done_callback(lambda future: self._jobs(-1))
+        return future
+
+    async def shutdown_default_executor(self, *args, **options):
+        """Wait for the threads of the default executor to end."""
+        change = int(self.backend == "sim")     # one waits for them in a thread of its own
+        self._jobs(change)
+        try:
+            await super().shutdown_default_executor(*args, **options)
+        finally:
+            self._jobs(-change)
+
     def run_forever(self):
         """Run until stop() is called. Ctrl-C and other signals wake it, in the main thread."""
         if threading.current_thread() is not threading.main_thread() or self._csock is None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 import unittest
 
@@ -77,6 +78,26 @@ class Package(unittest.TestCase):
         loop.run_until_complete(asyncio.sleep(3600))
         self.assertAlmostEqual(loop.time() - before, 3600, 3)
         self.assertLess(time.monotonic() - began, 60)
+        loop.close()
+
+    def test_virtual_time_waits_for_threads(self):
+        go = threading.Event()
+
+        async def main(loop):
+            future = loop.run_in_executor(None, go.wait, 20)
+            began = loop.time()
+            timer = loop.call_later(3600, go.set)           # not before the thread is through: it would never be
+            loop.call_soon(go.set)
+            self.assertTrue(await future)
+            self.assertLess(loop.time() - began, 3600)
+            timer.cancel()
+            self.assertEqual(await asyncio.to_thread(str, 1), "1")
+            await asyncio.sleep(3600)
+            self.assertGreaterEqual(loop.time() - began, 3600)
+
+        loop = evenloop.Loop(backend="sim")
+        loop.run_until_complete(main(loop))
+        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
     def test_install(self):
