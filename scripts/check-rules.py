@@ -76,7 +76,8 @@ def check_layers():
         for number, text in enumerate(path.read_text().splitlines(), 1):
             match = re.match(r'\s*#\s*include\s+["<]([^">]+)', text)
             if match and ("/" in match[1] and match[1].split("/")[0] not in ("sys", "netinet", "arpa")
-                          and match[1] not in ("evenloop/loop.h", "evenloop/process.h", "loop/loop.h", "trace/trace.h", "backend/jobs.h")):
+                          and match[1] not in ("evenloop/loop.h", "evenloop/process.h", "loop/loop.h", "trace/trace.h",
+                                               "backend/jobs.h")):
                 complain(path, number, f"python/core may not know {match[1]}")
 
 
