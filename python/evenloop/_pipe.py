@@ -43,7 +43,32 @@ def _describe(transport, *more):
     return f"<{' '.join(info)}>"
 
 
-class ReadPipeTransport(_core.ReadPipe):
+class _Ending:
+    """The end of either."""
+
+    __slots__ = ()
+
+    def __del__(self, _warn=warnings.warn):
+        if self._pipe is not None:
+            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            self._pipe.close()
+
+    def _end(self, exc):
+        if not self._ended:
+            self._ended = True
+            self._loop.call_soon(self._call_connection_lost, exc)
+
+    def _call_connection_lost(self, exc):
+        try:
+            self._protocol.connection_lost(exc)
+        finally:
+            self._pipe.close()
+            self._pipe = None
+            self._protocol = None
+            self._loop = None
+
+
+class ReadPipeTransport(_Ending, _core.ReadPipe):
     """asyncio's transport of a pipe's reading end."""
 
     def __init__(self, loop, pipe, protocol, waiter=None, extra=None):
@@ -68,11 +93,6 @@ class ReadPipeTransport(_core.ReadPipe):
 
     def __repr__(self):
         return _describe(self, "polling" if self.is_reading() else "idle")
-
-    def __del__(self, _warn=warnings.warn):
-        if self._pipe is not None:
-            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
-            self._pipe.close()
 
     def _on_eof(self):
         if self._loop.get_debug():
@@ -99,22 +119,8 @@ class ReadPipeTransport(_core.ReadPipe):
         self._stop_reading()
         self._end(exc)
 
-    def _end(self, exc):
-        if not self._ended:
-            self._ended = True
-            self._loop.call_soon(self._call_connection_lost, exc)
 
-    def _call_connection_lost(self, exc):
-        try:
-            self._protocol.connection_lost(exc)
-        finally:
-            self._pipe.close()
-            self._pipe = None
-            self._protocol = None
-            self._loop = None
-
-
-class WritePipeTransport(_core.WritePipe):
+class WritePipeTransport(_Ending, _core.WritePipe):
     """asyncio's transport of a pipe's writing end."""
 
     def __init__(self, loop, pipe, protocol, waiter=None, extra=None):
@@ -140,11 +146,6 @@ class WritePipeTransport(_core.WritePipe):
     def __repr__(self):
         size = self.get_write_buffer_size()
         return _describe(self, "polling" if size else "idle", f"bufsize={size}")
-
-    def __del__(self, _warn=warnings.warn):
-        if self._pipe is not None:
-            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
-            self._pipe.close()
 
     # ---- writing ----
 
@@ -206,17 +207,3 @@ class WritePipeTransport(_core.WritePipe):
         self._stop_writing()
         self._unwatch_peer()
         self._end(exc)
-
-    def _end(self, exc):
-        if not self._ended:
-            self._ended = True
-            self._loop.call_soon(self._call_connection_lost, exc)
-
-    def _call_connection_lost(self, exc):
-        try:
-            self._protocol.connection_lost(exc)
-        finally:
-            self._pipe.close()
-            self._pipe = None
-            self._protocol = None
-            self._loop = None
