@@ -100,6 +100,35 @@ class Transport(unittest.TestCase):
             await plain.lost
         self.on_both(program)
 
+    def test_much_comes_into_the_buffers_of_a_protocol_that_rests(self):
+        class Resting(asyncio.BufferedProtocol):
+            def __init__(self):
+                self.buffer, self.data, self.calls = bytearray(100_000), bytearray(), 0
+
+            def connection_made(self, transport):
+                self.transport = transport
+
+            def get_buffer(self, hint):
+                return memoryview(self.buffer)[:1 + self.calls * 7919 % len(self.buffer)]
+
+            def buffer_updated(self, n):
+                self.data += self.buffer[:n]
+                self.calls += 1
+                if self.calls % 3 == 0:
+                    self.transport.pause_reading()
+                    asyncio.get_running_loop().call_soon(self.transport.resume_reading)
+
+        async def program():
+            transport, protocol, peer = await self.connected(Resting)
+            data = os.urandom(4 << 20)
+            await asyncio.get_running_loop().sock_sendall(peer, data)
+            while len(protocol.data) < len(data):
+                await asyncio.sleep(0.001)
+            self.assertEqual(bytes(protocol.data), data)
+            transport.abort()
+            await asyncio.sleep(0)
+        self.on_both(program)
+
     def test_what_goes_out_during_the_turn_resumes_the_protocol(self):
         async def program():
             transport, protocol, peer = await self.connected()
