@@ -4,6 +4,8 @@
 #include <structmember.h>
 #include <sys/socket.h>
 
+enum { SEND_MAX = 1 << 20 };    /* in one turn: a peer that takes it as fast as it comes is not to keep the others */
+
 /* What is known of a descriptor's number. */
 enum {
     NO_TRANSPORT = 1,       /* it was checked that no transport has it */
@@ -122,18 +124,18 @@ PyObject *loop_send(PyObject *self, PyObject *const *args, Py_ssize_t n)
     Py_ssize_t from = fd < 0 ? -1 : PyLong_AsSsize_t(args[2]);
     if (from < 0 || PyObject_GetBuffer(args[1], &view, PyBUF_SIMPLE) < 0)
         return NULL;
-    const Py_ssize_t all = view.len;
+    const Py_ssize_t all = view.len, enough = from + SEND_MAX;
     ssize_t sent = 0;
     int error = 0;
-    while (from < all && error == 0) {      /* bounded: it does not wait */
+    while (from < all && from < enough && error == 0) {
         sent = send(fd, (char *)view.buf + from, (size_t)(all - from), MSG_NOSIGNAL | MSG_DONTWAIT);
         error = sent < 0 ? errno : 0;
         from += sent > 0 ? sent : 0;
     }
     PyBuffer_Release(&view);
-    if (error == 0)
+    if (from >= all)
         Py_RETURN_TRUE;
-    if (error != EAGAIN && error != EWOULDBLOCK && error != EINTR) {
+    if (error && error != EAGAIN && error != EWOULDBLOCK && error != EINTR) {
         errno = error;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
