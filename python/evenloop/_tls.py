@@ -78,6 +78,13 @@ class SSLProtocol(_core.TLS, sslproto.SSLProtocol):
         self._flush()
         super()._fatal_error(exc, message)
 
+    def _on_shutdown_complete(self, shutdown_exc):
+        # The goodbye goes out now: the close that comes then waits for no operation, and a run that ends has ended it.
+        flush = getattr(self._transport, "_flush_now", None)
+        if flush is not None:
+            flush()
+        super()._on_shutdown_complete(shutdown_exc)
+
     def connection_lost(self, exc):
         super().connection_lost(exc)
         self._release()
