@@ -76,10 +76,11 @@ static int module_exec(PyObject *module)
               (s->names_loop = Py_BuildValue("(s)", "loop"));
 #define INTERN(name, text) ok = ok && (s->str_##name = PyUnicode_InternFromString(text));
     STRINGS(INTERN)
-    return ok && take_support(s) && take_asyncio(s) && streams_learn(s) == 0 && add_types(module, s) &&
-                   PyModule_AddStringConstant(module, "version", even_version()) == 0
-               ? 0
-               : -1;
+    ok = ok && take_support(s) && take_asyncio(s) && streams_learn(s) == 0 && add_types(module, s) &&
+         PyModule_AddStringConstant(module, "version", even_version()) == 0;
+    if (!ok && !PyErr_Occurred())
+        PyErr_NoMemory();       /* some Pythons make a type without memory, and say nothing */
+    return ok ? 0 : -1;
 }
 
 /* Every object of the state, once. */
