@@ -11,7 +11,8 @@
 /* Names that are looked up often, and functions of evenloop/_support.py: what is rare, and better said in Python. Each is
  * declared once, here; module.c makes them. */
 #define STRINGS(X)                                                                                                     \
-    X(backend, "backend") X(begins, "begins") X(buffer, "_buffer") X(buffer_updated, "buffer_updated")                 \
+    X(again, "_again") X(backend, "backend") X(begins, "begins") X(buffer, "_buffer")                                  \
+    X(buffer_updated, "buffer_updated")                                                                                \
     X(call_at, "call_at") X(call_soon, "call_soon") X(call_soon_threadsafe, "call_soon_threadsafe")                    \
     X(cancelled, "cancelled") X(close, "close") X(closed, "closed") X(context, "context")                              \
     X(create_future, "create_future") X(data_received, "data_received") X(datagram_received, "datagram_received")      \

@@ -58,18 +58,16 @@ int tls_failed(struct tls *t)
     return none ? 0 : -1;
 }
 
-/* An exception is set: if it says only that OpenSSL wants more, it is taken. */
+/* An exception is set: if it says only that OpenSSL wants more, it is taken. A failure to find out takes its place. */
 bool tls_wants_more(struct tls *t)
 {
-    PyObject *raised = PyErr_GetRaisedException(), *again = PyObject_GetAttrString(tls_object(t), "_again");
+    PyObject *raised = PyErr_GetRaisedException(), *again = PyObject_GetAttr(tls_object(t), t->state->str_again);
     const bool wants = again && PyErr_GivenExceptionMatches(raised, again);
-    if (!again)
-        PyErr_Clear();
-    Py_XDECREF(again);
-    if (wants)
+    if (!again || wants)
         Py_DECREF(raised);
     else
         PyErr_SetRaisedException(raised);
+    Py_XDECREF(again);
     return wants;
 }
 
