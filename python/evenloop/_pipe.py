@@ -9,10 +9,11 @@ import os
 import socket
 import stat
 import warnings
-from asyncio import constants, futures
+from asyncio import constants
 from asyncio.log import logger
 
 from . import _core
+from ._support import call_soon_all, tell_of_fatal_error
 
 
 def _kind(fd):
@@ -85,11 +86,8 @@ class ReadPipeTransport(_Ending, _core.ReadPipe):
         self._ended = False
         self.set_protocol(protocol)
 
-        loop.call_soon(protocol.connection_made, self)
-        # only once connection_made() has been called
-        loop.call_soon(self._begin_reading)
-        if waiter is not None:
-            loop.call_soon(futures._set_result_unless_cancelled, waiter, None)
+        # It reads only once connection_made() has been called.
+        call_soon_all(loop, waiter, (protocol.connection_made, self), (self._begin_reading,))
 
     def __repr__(self):
         return _describe(self, "polling" if self.is_reading() else "idle")
@@ -106,12 +104,7 @@ class ReadPipeTransport(_Ending, _core.ReadPipe):
             self._close(None)
 
     def _fatal_error(self, exc, message="Fatal error on pipe transport"):
-        if isinstance(exc, OSError) and exc.errno == errno.EIO:
-            if self._loop.get_debug():
-                logger.debug("%r: %s", self, message, exc_info=True)
-        else:
-            self._loop.call_exception_handler({
-                "message": message, "exception": exc, "transport": self, "protocol": self._protocol})
+        tell_of_fatal_error(self, exc, message, isinstance(exc, OSError) and exc.errno == errno.EIO)
         self._close(exc)
 
     def _close(self, exc):
@@ -136,12 +129,9 @@ class WritePipeTransport(_Ending, _core.WritePipe):
         self._ended = False
         self.set_protocol(protocol)
 
-        loop.call_soon(protocol.connection_made, self)
-        if kind != "device":
-            # only once connection_made() has been called
-            loop.call_soon(self._watch_peer)
-        if waiter is not None:
-            loop.call_soon(futures._set_result_unless_cancelled, waiter, None)
+        # A device has no peer that may go.
+        watch = [(self._watch_peer,)] if kind != "device" else []
+        call_soon_all(loop, waiter, (protocol.connection_made, self), *watch)
 
     def __repr__(self):
         size = self.get_write_buffer_size()
@@ -194,12 +184,7 @@ class WritePipeTransport(_Ending, _core.WritePipe):
 
     def _fatal_error(self, exc, message="Fatal error on pipe transport"):
         self._conn_lost += 1
-        if isinstance(exc, OSError):
-            if self._loop.get_debug():
-                logger.debug("%r: %s", self, message, exc_info=True)
-        else:
-            self._loop.call_exception_handler({
-                "message": message, "exception": exc, "transport": self, "protocol": self._protocol})
+        tell_of_fatal_error(self, exc, message, isinstance(exc, OSError))
         self._close(exc)
 
     def _close(self, exc):

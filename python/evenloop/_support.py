@@ -1,7 +1,7 @@
-"""What the C half leaves to Python: the rare paths of handles, as asyncio words them."""
+"""The rare paths of handles and transports, as asyncio words them: what the C half leaves to Python."""
 import inspect
 import sys
-from asyncio import base_events, format_helpers
+from asyncio import base_events, format_helpers, futures
 from asyncio.log import logger
 
 _takes_debug = "debug" in inspect.signature(format_helpers._format_callback_source).parameters
@@ -49,8 +49,32 @@ def extract_stack():
     return format_helpers.extract_stack(sys._getframe(1))
 
 
-
-
 def transport_debug(transport, text):
     """Debug mode: what a transport does."""
     logger.debug("%r %s", transport, text)
+
+
+# ---- what transports share ----
+
+def call_soon_all(loop, waiter, *callbacks):
+    """A transport begins: each (callback, *arguments), in this order, or none of them; then whoever waits for it hears."""
+    if waiter is not None:
+        callbacks += (futures._set_result_unless_cancelled, waiter, None),
+    handles = [None] * len(callbacks)
+    try:
+        for i, call in enumerate(callbacks):
+            handles[i] = loop.call_soon(*call)
+    except BaseException:
+        for handle in handles:
+            if handle is not None:
+                handle.cancel()
+        raise
+
+
+def tell_of_fatal_error(transport, exc, message, expected):
+    """Of one that is expected only debug mode hears."""
+    if not expected:
+        transport._loop.call_exception_handler({"message": message, "exception": exc, "transport": transport,
+                                                "protocol": transport._protocol})
+    elif transport._loop.get_debug():
+        logger.debug("%r: %s", transport, message, exc_info=True)

@@ -15,6 +15,8 @@ except ImportError:         # then sslproto says so
 class SSLTransport(sslproto._SSLProtocolTransport):
     """What the program has for a transport."""
 
+    _closed = True          # until it is made: __del__() tells of others
+
     def __init__(self, loop, protocol):
         super().__init__(loop, protocol)
         self.write = protocol._write

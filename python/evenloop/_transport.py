@@ -8,10 +8,11 @@ import socket
 import sys
 import warnings
 import weakref
-from asyncio import constants, futures, trsock
+from asyncio import constants, trsock
 from asyncio.log import logger
 
 from . import _core
+from ._support import call_soon_all, tell_of_fatal_error
 
 # 3.12 and later tell the server which transport it is.
 _attach_takes_transport = len(inspect.signature(asyncio.base_events.Server._attach).parameters) > 1
@@ -60,11 +61,12 @@ class SocketTransport(_core.SocketTransport):
         loop._transports[self._sock_fd] = self
         asyncio.base_events._set_nodelay(sock)
 
-        loop.call_soon(protocol.connection_made, self)
-        # only once connection_made() has been called
-        loop.call_soon(self._begin_reading)
-        if waiter is not None:
-            loop.call_soon(futures._set_result_unless_cancelled, waiter, None)
+        try:
+            # It reads only once connection_made() has been called.
+            call_soon_all(loop, waiter, (protocol.connection_made, self), (self._begin_reading,))
+        except BaseException:
+            self._leave_server()
+            raise
 
     def __repr__(self):
         info = [type(self).__name__]
@@ -170,12 +172,7 @@ class SocketTransport(_core.SocketTransport):
         self._force_close(None)
 
     def _fatal_error(self, exc, message="Fatal error on transport"):
-        if isinstance(exc, OSError):
-            if self._loop.get_debug():
-                logger.debug("%r: %s", self, message, exc_info=True)
-        else:
-            self._loop.call_exception_handler({
-                "message": message, "exception": exc, "transport": self, "protocol": self._protocol})
+        tell_of_fatal_error(self, exc, message, isinstance(exc, OSError))
         self._force_close(exc)
 
     def _force_close(self, exc):
