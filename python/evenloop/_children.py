@@ -21,12 +21,21 @@ def can_watch_children():
 
 
 def watch_child(loop, transport):
-    """Tell the transport of its process's end."""
+    """Tell the transport of its process's end; and a future, which is returned."""
+    gone = loop.create_future()
+
     def ended(pid, returncode):
         if returncode is None:
             logger.warning("The status of child process %d was taken by somebody else: its return code will be 255", pid)
             returncode = 255
-        loop._child_watcher_callback(pid, returncode, transport)
+        loop.call_soon(exited, returncode)      # a turn later, for what is ready by now
+
+    def exited(returncode):
+        try:
+            transport._process_exited(returncode)
+        finally:
+            if not gone.done():
+                gone.set_result(None)
 
     pid = transport.get_pid()
     try:
@@ -37,3 +46,4 @@ def watch_child(loop, transport):
         transport.close()
         transport._process_exited(transport._proc.wait())
         raise
+    return gone

@@ -84,16 +84,17 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
             return await super()._make_subprocess_transport(*args, **kwargs)
         started = self.create_future()
         transport = unix_events._UnixSubprocessTransport(self, *args, waiter=started, **kwargs)
-        watch_child(self, transport)
+        gone = watch_child(self, transport)
         try:
             await started
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException:
             transport.close()
-            await transport._wait()
+            await gone          # transport._wait() would wait for pipes that were never made, in some versions of asyncio
             raise
         return transport
+
     async def start_tls(self, transport, protocol, sslcontext, *, server_side=False, server_hostname=None,
                         ssl_handshake_timeout=None, ssl_shutdown_timeout=None):
         """Go on in TLS: the transport that the protocol is to use from now on. (asyncio's loop.start_tls)"""

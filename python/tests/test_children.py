@@ -68,6 +68,21 @@ class Children(unittest.TestCase):
 
         self.on_both(program)
 
+    def test_one_whose_pipe_cannot_be_connected_is_killed_and_told(self):
+        async def program():
+            loop = asyncio.get_running_loop()
+
+            async def fail(*args):
+                raise OSError("no pipe")
+
+            loop.connect_read_pipe = fail
+            with self.assertRaisesRegex(OSError, "no pipe"):
+                await asyncio.create_subprocess_exec("cat", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+            with self.assertRaises(ChildProcessError):
+                os.waitpid(-1, os.WNOHANG)
+
+        self.on_both(program)
+
     def test_a_loop_may_end_before_its_children(self):
         for backend in ("uring", "epoll"):
             loop = evenloop.Loop(backend=backend)
