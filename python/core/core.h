@@ -63,7 +63,7 @@ struct state {
     struct known readers, writers, protocols;   /* evenloop.StreamReader, StreamWriter, StreamReaderProtocol */
     void *spare_calls[SPARE_CALLS];
     unsigned spare_count;
-    PyObject *empty_tuple, *minus_one, *names_loop;
+    PyObject *empty_tuple, *minus_one, *names_loop, *names_context;
 #define STRING(name, text) PyObject *str_##name;
     STRINGS(STRING)
 #undef STRING

@@ -128,12 +128,17 @@ static PyObject *loop_time(PyObject *self, PyObject *unused)
 
 /* ---- scheduling ---- */
 
-/* The one keyword: context=. False with an exception. */
+/* The one keyword: context=. False with an exception. _asyncio calls with one tuple of names, of a string of its own: it is
+ * known again. */
 static bool take_context(struct state *state, PyObject *const *args, Py_ssize_t n, PyObject *names, PyObject **context)
 {
     *context = NULL;
     if (!names)
         return true;
+    if (names == state->names_context) {
+        *context = args[n];
+        return true;
+    }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
         PyObject *name = PyTuple_GET_ITEM(names, i);
         if (name != state->str_context && PyUnicode_Compare(name, state->str_context) != 0) {
@@ -143,6 +148,8 @@ static bool take_context(struct state *state, PyObject *const *args, Py_ssize_t 
         }
         *context = args[n + i];
     }
+    if (!state->names_context && PyTuple_GET_SIZE(names) == 1 && PyTuple_GET_ITEM(names, 0) != state->str_context)
+        state->names_context = Py_NewRef(names);
     return true;
 }
 

@@ -270,8 +270,10 @@ void output_init(struct output *o, int fd, bool socket, bool apart)
     o->fd = fd;
     o->socket = socket;
     o->apart = apart;
-    /* Many messages in a pass; and epoll's operation would make the same call, and be told of a pass later. */
-    o->tries_first = apart || (!socket && strcmp(even_loop_backend(o->held.loop->core), "uring") != 0);
+    /* Many messages in a pass; and epoll's operation would make the same call, and be told of a pass later. What is a socket
+     * in the simulation, only operations know. */
+    const char *backend = even_loop_backend(o->held.loop->core);
+    o->tries_first = apart || strcmp(backend, "epoll") == 0 || (!socket && strcmp(backend, "sim") == 0);
     even_op_init(&o->op, o->held.loop->core, sent);
     o->flush.run = flush;
 }
