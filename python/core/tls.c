@@ -236,31 +236,35 @@ static PyObject *call_protocol(struct tls *t, PyObject *name, PyObject *argument
     return result;
 }
 
+/* The protocol was called: a failure of its own comes first, then what ended the reading. Takes both references. */
+static Py_ssize_t delivered(PyObject *none, PyObject *raised, Py_ssize_t got)
+{
+    if (!none) {
+        Py_XDECREF(raised);
+        return FAILED;
+    }
+    Py_DECREF(none);
+    if (raised)
+        PyErr_SetRaisedException(raised);
+    return got;
+}
+
 /* To a protocol: all of a chunk that came, as one. Data that came before a failure is delivered before it. */
 static Py_ssize_t deliver(struct tls *t)
 {
     Py_ssize_t got = NOTHING;
     PyObject *data = t->records > 1 ? read_many(t, &got) : read_one(t, &got);
     PyObject *raised = got == FAILED ? PyErr_GetRaisedException() : NULL;
-    if (data) {
-        PyObject *none = call_protocol(t, t->state->str_data_received, data);
-        Py_DECREF(data);
-        Py_XDECREF(none);
-        if (!none) {
-            Py_XDECREF(raised);
-            return FAILED;
-        }
-    }
-    if (raised)
-        PyErr_SetRaisedException(raised);
-    return got;
+    PyObject *none = data ? call_protocol(t, t->state->str_data_received, data) : Py_NewRef(Py_None);
+    Py_XDECREF(data);
+    return delivered(none, raised, got);
 }
 
 /* To a BufferedProtocol: as much as its buffer takes. */
 static Py_ssize_t deliver_buffered(struct tls *t)
 {
     PyObject *hint = PyLong_FromSize_t(t->ready), *target = call_protocol(t, t->state->str_get_buffer, hint);
-    PyObject *length = NULL, *none = NULL, *raised;
+    PyObject *none, *raised;
     Py_ssize_t got = FAILED, n = 0;
     Py_buffer view;
     Py_XDECREF(hint);
@@ -276,18 +280,13 @@ static Py_ssize_t deliver_buffered(struct tls *t)
     PyBuffer_Release(&view);
     Py_DECREF(target);
     if (n > 0 && t->held[PROTOCOL] && t->held[PROTOCOL] != Py_None) {
-        length = PyLong_FromSsize_t(n);
+        PyObject *length = PyLong_FromSsize_t(n);
         none = call_protocol(t, t->state->str_buffer_updated, length);
         Py_XDECREF(length);
-        Py_XDECREF(none);
-        if (!none) {
-            Py_XDECREF(raised);
-            return FAILED;
-        }
+    } else {
+        none = Py_NewRef(Py_None);
     }
-    if (raised)
-        PyErr_SetRaisedException(raised);
-    return got;
+    return delivered(none, raised, got);
 }
 
 static int read_all(struct tls *t)
