@@ -48,6 +48,19 @@ struct known {
     unsigned version;           /* of the type, when all of them were still the same; 0: not known */
 };
 
+/* reader.c: are the attributes of a class what they were? */
+bool known_recheck(struct known *known);
+
+/* Is it of the class itself, and that not patched? */
+static inline bool is_of(PyObject *o, struct known *known)
+{
+    return Py_TYPE(o) == known->type &&
+           ((known->version && known->version == known->type->tp_version_tag) || known_recheck(known));
+}
+
+/* An attribute was set in an instance: does it stand before a method of the class? -1 with an exception. */
+int hides_method(PyObject *o, PyObject *name);
+
 enum { SPARE_CALLS = 64 };
 
 /* What the module keeps for an interpreter. */
@@ -60,7 +73,8 @@ struct state {
 #define FOUND(name, module, class, attribute) PyObject *name;
     ASYNCIO(FOUND)
 #undef FOUND
-    struct known readers, writers, protocols;   /* evenloop.StreamReader, StreamWriter, StreamReaderProtocol */
+    /* evenloop.StreamReader, StreamWriter, StreamReaderProtocol, and the SocketTransport below them: */
+    struct known readers, writers, protocols, transports;
     void *spare_calls[SPARE_CALLS];
     unsigned spare_count;
     PyObject *empty_tuple, *minus_one, *names_loop, *names_context;
@@ -174,6 +188,10 @@ PyObject *loop_watched(PyObject *self, PyObject *fd);
 enum protocol_kind { PROTOCOL_PLAIN, PROTOCOL_BUFFERED, PROTOCOL_TLS };
 
 int transport_type_make(PyObject *module, struct state *state);
+/* Is it a socket transport of which nobody patched anything? Then these are its methods. */
+bool transport_is_usual(struct state *state, PyObject *transport);
+bool transport_is_closing(PyObject *transport);
+PyObject *transport_write(PyObject *transport, PyObject *data);
 
 /* ---- held.c ---- */
 
@@ -247,7 +265,7 @@ PyObject *loop_tell(PyObject *self, PyObject *args);
 /* ---- reader.c ---- */
 
 int streams_learn(struct state *state);
-/* _stream_classes(reader, writer, protocol): each (class, {name: attribute}), made in evenloop/_streams.py. */
+/* _stream_classes(reader, writer, protocol, transport): each (class, {name: attribute}), made in evenloop/_streams.py. */
 PyObject *stream_classes(PyObject *module, PyObject *classes);
 /* What came, into the reader of the protocol, if that is an unmodified StreamReaderProtocol with an unmodified StreamReader,
  * asyncio's or ours: as its data_received() would do it, without bytes and without a frame. The transport must be one whose

@@ -60,7 +60,7 @@ static int has_method(PyObject *o, PyObject *name, PyObject *original)
 
 /* ---- what is known of ours ---- */
 
-bool recheck(struct known *known)
+bool known_recheck(struct known *known)
 {
     PyObject *name, *was;
     if (!known->attributes)
@@ -81,15 +81,16 @@ bool recheck(struct known *known)
 PyObject *stream_classes(PyObject *module, PyObject *args)
 {
     struct state *s = state_of_module(module);
-    struct known *known[] = { &s->readers, &s->writers, &s->protocols };
-    PyObject *types[3], *attributes[3];
-    if (!PyArg_ParseTuple(args, "(O!O!)(O!O!)(O!O!)", &PyType_Type, &types[0], &PyDict_Type, &attributes[0], &PyType_Type,
-                          &types[1], &PyDict_Type, &attributes[1], &PyType_Type, &types[2], &PyDict_Type, &attributes[2]))
-        return NULL;
-    for (int i = 0; i < 3; i++) {
+    struct known *known[] = { &s->readers, &s->writers, &s->protocols, &s->transports };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        PyObject *type, *attributes;
+        if ((size_t)PyTuple_GET_SIZE(args) <= i)
+            return PyErr_Format(PyExc_TypeError, "_stream_classes() takes %zu classes", sizeof known / sizeof *known);
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(args, (Py_ssize_t)i), "O!O!", &PyType_Type, &type, &PyDict_Type, &attributes))
+            return NULL;
         known[i]->version = 0;
-        Py_XSETREF(known[i]->type, (PyTypeObject *)(void *)Py_NewRef(types[i]));
-        Py_XSETREF(known[i]->attributes, Py_NewRef(attributes[i]));
+        Py_XSETREF(known[i]->type, (PyTypeObject *)(void *)Py_NewRef(type));
+        Py_XSETREF(known[i]->attributes, Py_NewRef(attributes));
     }
     Py_RETURN_NONE;
 }
@@ -105,14 +106,23 @@ PyObject *part_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     return self;
 }
 
-int part_setattr(PyObject *o, PyObject *name, PyObject *value)
+int hides_method(PyObject *o, PyObject *name)
 {
     PyObject *method;
+    if (PyObject_GetOptionalAttr((PyObject *)(void *)Py_TYPE(o), name, &method) < 0)
+        return -1;
+    int hides = method && PyCallable_Check(method);
+    Py_XDECREF(method);
+    return hides;
+}
+
+int part_setattr(PyObject *o, PyObject *name, PyObject *value)
+{
     if (!as_part(o)->patched) {
-        if (PyObject_GetOptionalAttr((PyObject *)(void *)Py_TYPE(o), name, &method) < 0)
+        int hides = hides_method(o, name);
+        if (hides < 0)
             return -1;
-        as_part(o)->patched = method && PyCallable_Check(method);
-        Py_XDECREF(method);
+        as_part(o)->patched = hides;
     }
     return PyObject_GenericSetAttr(o, name, value);
 }

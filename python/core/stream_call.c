@@ -97,14 +97,19 @@ static enum outcome step_drain(struct call *c, PyObject **result)
         if (!is_usual(w->reader, &s->readers) || (r->exception && r->exception != Py_None))
             return TO_ASYNCIO;
     }
-    PyObject *transport = Py_NewRef(w->transport);
-    PyObject *closing = PyObject_CallMethodNoArgs(transport, s->str_is_closing);
-    Py_DECREF(transport);
-    if (!closing)
-        return FAILED;
-    Py_DECREF(closing);
-    if (closing != Py_False || !w->protocol)
-        return TO_ASYNCIO;
+    if (transport_is_usual(s, w->transport)) {
+        if (transport_is_closing(w->transport))
+            return TO_ASYNCIO;
+    } else {
+        PyObject *transport = Py_NewRef(w->transport);
+        PyObject *closing = PyObject_CallMethodNoArgs(transport, s->str_is_closing);
+        Py_DECREF(transport);
+        if (!closing)
+            return FAILED;
+        Py_DECREF(closing);
+        if (closing != Py_False || !w->protocol)
+            return TO_ASYNCIO;
+    }
     *result = Py_NewRef(Py_None);
     return DONE;
 }

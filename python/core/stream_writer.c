@@ -10,8 +10,12 @@ static PyObject *to_transport(PyObject *self, PyObject *name, PyObject *data)
         PyErr_SetString(PyExc_AttributeError, "_transport");
         return NULL;
     }
-    PyObject *transport = Py_NewRef(as_writer(self)->transport), *args[] = { transport, data };
-    PyObject *result = PyObject_VectorcallMethod(name, args, 2, NULL);
+    struct state *s = as_part(self)->state;
+    PyObject *transport = Py_NewRef(as_writer(self)->transport), *args[] = { transport, data }, *result;
+    if (name == s->str_write && transport_is_usual(s, transport))
+        result = transport_write(transport, data);
+    else
+        result = PyObject_VectorcallMethod(name, args, 2, NULL);
     Py_DECREF(transport);
     if (!result)
         return NULL;

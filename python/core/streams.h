@@ -60,12 +60,9 @@ static inline struct protocol *as_protocol(PyObject *o)
 /* ---- reader.c ---- */
 
 /* Of the class itself, and neither it nor the class is patched. */
-bool recheck(struct known *known);
-
 static inline bool is_usual(PyObject *o, struct known *known)
 {
-    return Py_TYPE(o) == known->type && !as_part(o)->patched &&
-           ((known->version && known->version == known->type->tp_version_tag) || recheck(known));
+    return !as_part(o)->patched && is_of(o, known);
 }
 
 PyObject *part_new(PyTypeObject *type, PyObject *args, PyObject *keywords);

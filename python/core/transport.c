@@ -24,6 +24,7 @@ struct transport {
     enum protocol_kind kind;
     bool receiving;                     /* the receiver holds a reference */
     bool bulk, fed;                     /* the last piece was large; went into a stream's reader */
+    bool patched;                       /* a method was set in the instance */
     char begun, paused, closing, eof, reading_over;
     char sendfile;                      /* is in progress: nothing may be written */
 };
@@ -304,7 +305,7 @@ static void drop(struct held *h)
 
 /* ---- writing ---- */
 
-static PyObject *transport_write(PyObject *self, PyObject *data)
+PyObject *transport_write(PyObject *self, PyObject *data)
 {
     struct transport *t = part_of(self);
     const Py_ssize_t length = output_check(data);
@@ -468,6 +469,25 @@ static PyObject *stop_writing(PyObject *self, PyObject *unused)
 
 /* ---- the type ---- */
 
+bool transport_is_usual(struct state *state, PyObject *o)
+{
+    return is_of(o, &state->transports) && !part_of(o)->patched;
+}
+
+bool transport_is_closing(PyObject *o)
+{
+    return part_of(o)->closing;
+}
+
+static int transport_setattr(PyObject *o, PyObject *name, PyObject *value)
+{
+    int hides = hides_method(o, name);
+    if (hides < 0)
+        return -1;
+    part_of(o)->patched |= hides;
+    return PyObject_GenericSetAttr(o, name, value);
+}
+
 /* Ours, and asyncio's slots: their own functions for these would begin with our type again. */
 static int transport_traverse(PyObject *o, visitproc visit, void *arg)
 {
@@ -543,7 +563,7 @@ static PyTypeObject *derive(PyObject *module, PyTypeObject *base)
     };
     PyType_Slot slots[] = {
         { Py_tp_dealloc, transport_dealloc }, { Py_tp_traverse, transport_traverse }, { Py_tp_clear, transport_clear },
-        { Py_tp_methods, methods }, { Py_tp_members, members },
+        { Py_tp_methods, methods }, { Py_tp_members, members }, { Py_tp_setattro, transport_setattr },
         { 0, NULL },
     };
     PyType_Spec spec = {

@@ -7,6 +7,7 @@ import sys
 from asyncio import coroutines, streams
 
 from . import _core
+from ._transport import SocketTransport
 
 
 class StreamReader(_core.StreamReader, asyncio.StreamReader):
@@ -65,7 +66,7 @@ def _callables(cls):
     return cls, {name: getattr(cls, name) for name in dir(cls) if not hasattr(object, name)}
 
 
-_core._stream_classes(*map(_callables, (StreamReader, StreamWriter, StreamReaderProtocol)))
+_core._stream_classes(*map(_callables, (StreamReader, StreamWriter, StreamReaderProtocol, SocketTransport)))
 
 
 async def open_connection(host=None, port=None, *, limit=streams._DEFAULT_LIMIT, **options):

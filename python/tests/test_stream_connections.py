@@ -195,8 +195,7 @@ class Connections(unittest.TestCase):
         async def program(streams):
             reader, writer, peer_reader, peer_writer = await self.pair(streams)
             writer.transport.set_write_buffer_limits(high=0)
-            while not writer.transport.get_write_buffer_size():
-                writer.write(b"x" * 1_000_000)
+            writer.write(bytes(64_000_000))         # more than the kernel takes
             size = len(writer.transport.get_protocol()._drain_waiters)
             tasks = [asyncio.create_task(writer.drain()) for _ in range(3)]
             await asyncio.sleep(0.01)
@@ -343,6 +342,27 @@ class Connections(unittest.TestCase):
         for patch in (in_instance, in_class, in_protocol, in_protocols_class):
             with self.subTest(patch.__name__):
                 self.each(lambda streams: self.patched(streams, patch, None))
+
+    def test_a_transport_that_is_patched_is_used(self):
+        async def program(streams):
+            reader, writer, peer_reader, peer_writer = await self.pair(streams)
+            transport = writer.transport
+            with mock.patch.object(transport, "write") as write:
+                writer.write(b"1")
+                write.assert_called_once_with(b"1")
+            with mock.patch.object(type(transport), "write") as write:
+                writer.write(b"2")
+                self.assertEqual(write.call_args.args[-1:], (b"2",))
+            with mock.patch.object(type(transport), "is_closing", return_value=True) as is_closing:
+                await writer.drain()
+                is_closing.assert_called()
+            writer.write(b"3")
+            self.assertEqual(await peer_reader.readexactly(1), b"3")
+            with mock.patch.object(peer_writer.transport, "is_closing", return_value=True) as is_closing:
+                await peer_writer.drain()
+                is_closing.assert_called()
+            await self.finish(writer, peer_writer)
+        self.each(program)
 
     def test_methods_that_are_patched_are_used_by_others(self):
         async def program():
