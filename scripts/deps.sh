@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install what is missing of the packages for: build, test, check, python, bench. As root, or where sudo asks for no password;
+# Install what is missing of the packages for: build, test, clang, check, python, bench. As root, or where sudo asks for no password;
 # else print the command and stop.
 set -eu
 packages="gcc libc6-dev make cmake ninja-build pkg-config liburing-dev libdw-dev"
@@ -7,12 +7,13 @@ for goal in "$@"; do
     case $goal in
     build) ;;
     test) packages="$packages g++ libcmocka-dev valgrind python3" ;;
+    clang) packages="$packages clang" ;;
     check)
         packages="$packages clang libclang-rt-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross util-linux"
         ;;
     python) packages="$packages python3-dev python3-venv libpython3.11-testsuite" ;;
     bench) packages="$packages g++ libuv1-dev libboost-context-dev libssl-dev openssl strace valgrind wrk" ;;
-    *) echo "scripts/deps.sh: '$goal' is none of build, test, check, python, bench" >&2; exit 2 ;;
+    *) echo "scripts/deps.sh: '$goal' is none of build, test, clang, check, python, bench" >&2; exit 2 ;;
     esac
 done
 

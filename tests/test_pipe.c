@@ -274,7 +274,7 @@ TEST(a_terminal_and_its_hang_up)
         assert_int_equal(w.op.result, 5);
         for (size_t n = 0; n < 5;) {
             assert_true(r.op.result > 0);
-            assert_memory_equal(got, "typed" + n, (size_t)r.op.result);
+            assert_memory_equal(got, &"typed"[n], (size_t)r.op.result);
             n += (size_t)r.op.result;
             if (n < 5) {
                 even_op_read(expect(&r), i ? slave : master, got, sizeof got);

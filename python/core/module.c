@@ -90,7 +90,8 @@ static int module_exec(PyObject *module)
 #define STATE                                                                                                          \
     TYPES(EACH_TYPE) DERIVED_TYPES(EACH_TYPE) ASYNCIO(EACH_FOUND) SUPPORT(EACH) STREAMS(EACH) STRINGS(EACH_STRING)     \
     EACH(readers.type) EACH(readers.attributes) EACH(writers.type) EACH(writers.attributes) EACH(protocols.type)       \
-    EACH(protocols.attributes) EACH(transports.type) EACH(transports.attributes) EACH(empty_tuple) EACH(minus_one) EACH(names_loop) EACH(names_context)
+    EACH(protocols.attributes) EACH(transports.type) EACH(transports.attributes) EACH(empty_tuple) EACH(minus_one)     \
+    EACH(names_loop) EACH(names_context)
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {
