@@ -146,7 +146,8 @@ static int ring_make(struct even__uring_state *s)
         io_uring_queue_exit(&s->ring);
         return rc;
     }
-    for (unsigned i = 0; i < p.sq_entries; i++)
+    /* liburing 2.6 and later make a ring without it, where the kernel can. */
+    for (unsigned i = 0; s->ring.sq.array && i < p.sq_entries; i++)
         s->ring.sq.array[i] = i;
     s->made = true;
     s->owner = 0;
