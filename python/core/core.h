@@ -23,19 +23,21 @@
     X(pause_reading, "pause_reading")                                                                                  \
     X(paused, "_paused") X(protocol, "_protocol") X(resume_reading, "resume_reading") X(run_begins, "run_begins")      \
     X(run_ends, "run_ends") X(seed, "seed") X(send_slowly, "_send_slowly") X(set_result, "set_result")                 \
-    X(soon, "soon") X(stream_reader_wr, "_stream_reader_wr") X(thread_id, "_thread_id") X(throw_, "throw")             \
+    X(soon, "soon") X(stream_reader_wr, "_stream_reader_wr") X(run, "_run") X(task, "Task") X(future, "Future") X(thread_id, "_thread_id") X(throw_, "throw")             \
     X(transport, "_transport") X(waiter, "_waiter") X(write, "write") X(writelines, "writelines")
 #define SUPPORT(X)                                                                                                     \
     X(callback_failed) X(check_call) X(extract_stack) X(handle_failed) X(run_debug) X(transport_debug)
 
 #define TYPES(X) X(loop) X(watch) X(wait) X(port) X(child) X(tls) X(call)
 /* Those that derive from asyncio's, and are made by themselves; and those that evenloop/_streams.py makes classes with. */
-#define DERIVED_TYPES(X) X(handle) X(timer_handle) X(transport)
+#define DERIVED_TYPES(X) X(handle) X(thread_handle) X(timer_handle) X(transport)
 #define BASES(X) X(reader) X(writer) X(protocol)
 #define ASYNCIO(X)                                                                                                     \
     X(buffered_protocol, "asyncio.protocols", "BufferedProtocol", NULL)                                                \
     X(task, "asyncio.tasks", "Task", NULL) X(future_type, "asyncio.futures", "Future", NULL)                           \
-    X(create_task, "asyncio.base_events", "BaseEventLoop", "create_task") X(socket, "socket", "socket", NULL)
+    X(create_task, "asyncio.base_events", "BaseEventLoop", "create_task")                                              \
+    X(create_future, "asyncio.base_events", "BaseEventLoop", "create_future") X(socket, "socket", "socket", NULL)      \
+    X(rlock, "threading", "RLock", NULL)
 /* asyncio's streams, as they are unless somebody patches them; stream_calls: what does all that ours leave to it. */
 #define STREAMS(X)                                                                                                     \
     X(asyncio_reader) X(asyncio_protocol) X(future_set_result) X(asyncio_data_received) X(asyncio_feed_data)           \
@@ -78,6 +80,7 @@ struct state {
     void *spare_calls[SPARE_CALLS];
     unsigned spare_count;
     PyObject *empty_tuple, *minus_one, *names_loop, *names_context;
+    PyObject *tasks, *futures;  /* the dicts of asyncio's modules: somebody may patch their classes */
 #define STRING(name, text) PyObject *str_##name;
     STRINGS(STRING)
 #undef STRING
@@ -148,6 +151,8 @@ int handle_types_make(PyObject *module, struct state *state);
 PyObject *handle_new(struct loop *loop, PyObject *callback, PyObject *const *args, Py_ssize_t n, PyObject *context);
 PyObject *timer_handle_new(struct loop *loop, PyObject *when, PyObject *callback, PyObject *const *args, Py_ssize_t n,
                            PyObject *context);
+/* One that call_soon_threadsafe() gives: since 3.14 a class of its own. */
+PyObject *thread_handle_new(struct loop *loop, PyObject *callback, PyObject *const *args, Py_ssize_t n, PyObject *context);
 /* Queue it: the queue has a reference of its own. */
 void handle_queue(struct loop *loop, PyObject *handle);
 int handle_queue_threadsafe(struct loop *loop, PyObject *handle);

@@ -8,7 +8,7 @@ enum { SLOTS_MAX = 16, SPARE_MAX = 256 };
 
 /* Where asyncio's slots lie in an object: the same in every interpreter of the process. */
 static struct {
-    Py_ssize_t callback, args, cancelled, loop, source_traceback, repr, context, when, scheduled;
+    Py_ssize_t callback, args, cancelled, loop, source_traceback, repr, context, when, scheduled, lock;
     Py_ssize_t handle_end, timer_end;       /* and our own part */
     Py_ssize_t slots[SLOTS_MAX];            /* all of them, of either class */
     size_t slots_count, timer_only;         /* the first of them are a timer's alone */
@@ -47,6 +47,12 @@ bool handle_is_cancelled(PyObject *handle)
     return SLOT(handle, at.cancelled) == Py_True;
 }
 
+/* Since 3.14, who cancels one that another thread gave waits until it is not being called: asyncio's methods do so. */
+static bool has_lock(const struct state *state, PyObject *handle)
+{
+    return Py_TYPE(handle) == state->thread_handle_type && state->thread_handle_type != state->handle_type;
+}
+
 /* ---- calling ---- */
 
 static PyObject *call(PyObject *handle)
@@ -82,6 +88,8 @@ void handle_call(struct loop *loop, PyObject *handle)
         explain_turn(loop, handle);
     if (loop->debug)
         result = PyObject_CallFunctionObjArgs(loop->state->run_debug, (PyObject *)loop, handle, NULL);
+    else if (has_lock(loop->state, handle))
+        result = PyObject_CallMethodNoArgs(handle, loop->state->str_run);
     else
         result = call(handle);
     if (!result && !loop_takes_exception(loop)) {
@@ -183,10 +191,12 @@ static void handle_dealloc(PyObject *self)
     if (SLOT(self, type->tp_weaklistoffset))
         PyObject_ClearWeakRefs(self);
     struct loop *loop = (struct loop *)Py_XNewRef(SLOT(self, at.loop));
-    const bool timer = loop && type == loop->state->timer_handle_type;
+    const bool timer = loop && type == loop->state->timer_handle_type, locked = loop && has_lock(loop->state, self);
     for (size_t i = timer ? 0 : at.timer_only; i < at.slots_count; i++)
         Py_CLEAR(SLOT(self, at.slots[i]));
-    if (!loop || !spare_keep(loop, self, timer)) {
+    if (locked)
+        Py_CLEAR(SLOT(self, at.lock));
+    if (!loop || locked || !spare_keep(loop, self, timer)) {
         type->tp_free(self);
         Py_DECREF(type);
     }
@@ -195,10 +205,10 @@ static void handle_dealloc(PyObject *self)
 
 /* ---- making ---- */
 
-static PyObject *make(struct loop *loop, bool timer, PyObject *callback, PyObject *const *args, Py_ssize_t n,
+static PyObject *make(struct loop *loop, PyTypeObject *type, PyObject *callback, PyObject *const *args, Py_ssize_t n,
                       PyObject *context)
 {
-    PyTypeObject *type = timer ? loop->state->timer_handle_type : loop->state->handle_type;
+    const bool timer = type == loop->state->timer_handle_type;
     PyObject *tuple, *self;
     if (n == 0) {
         tuple = Py_NewRef(loop->state->empty_tuple);
@@ -210,7 +220,7 @@ static PyObject *make(struct loop *loop, bool timer, PyObject *callback, PyObjec
             PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
     }
     context = context && context != Py_None ? Py_NewRef(context) : PyContext_CopyCurrent();
-    self = context ? spare_take(loop, timer) : NULL;
+    self = context && (timer || type == loop->state->handle_type) ? spare_take(loop, timer) : NULL;
     if (context && !self)
         self = type->tp_alloc(type, 0);
     if (!self) {
@@ -239,7 +249,20 @@ static PyObject *make(struct loop *loop, bool timer, PyObject *callback, PyObjec
 
 PyObject *handle_new(struct loop *loop, PyObject *callback, PyObject *const *args, Py_ssize_t n, PyObject *context)
 {
-    PyObject *self = make(loop, false, callback, args, n, context);
+    PyObject *self = make(loop, loop->state->handle_type, callback, args, n, context);
+    if (self)
+        part_of(self)->handle.run = run;
+    return self;
+}
+
+PyObject *thread_handle_new(struct loop *loop, PyObject *callback, PyObject *const *args, Py_ssize_t n, PyObject *context)
+{
+    struct state *s = loop->state;
+    if (s->thread_handle_type == s->handle_type)
+        return handle_new(loop, callback, args, n, context);
+    PyObject *self = make(loop, s->thread_handle_type, callback, args, n, context);
+    if (self && !(SLOT(self, at.lock) = PyObject_CallNoArgs(s->rlock)))
+        Py_CLEAR(self);
     if (self)
         part_of(self)->handle.run = run;
     return self;
@@ -248,7 +271,7 @@ PyObject *handle_new(struct loop *loop, PyObject *callback, PyObject *const *arg
 PyObject *timer_handle_new(struct loop *loop, PyObject *when, PyObject *callback, PyObject *const *args, Py_ssize_t n,
                            PyObject *context)
 {
-    PyObject *self = make(loop, true, callback, args, n, context);
+    PyObject *self = make(loop, loop->state->timer_handle_type, callback, args, n, context);
     if (!self)
         return NULL;
     timer_part_of(self)->timer.handle.run = run_timer;
@@ -503,8 +526,9 @@ static PyTypeObject *derive(PyObject *module, PyObject *base, const char *name, 
                             Py_ssize_t *end)
 {
     Py_ssize_t size = ((PyTypeObject *)(void *)base)->tp_basicsize;
-    *end = (size + 15) & ~(Py_ssize_t)15;
-    PyType_Slot slots[] = { { Py_tp_methods, methods }, { Py_tp_dealloc, handle_dealloc }, { 0, NULL } };
+    if (*end < size)
+        *end = (size + 15) & ~(Py_ssize_t)15;
+    PyType_Slot slots[] = { { Py_tp_dealloc, handle_dealloc }, { methods ? Py_tp_methods : 0, methods }, { 0, NULL } };
     /* Py_TPFLAGS_HAVE_GC, traverse and clear come from the base: all references are in its slots. */
     PyType_Spec spec = { name, (int)(*end + (Py_ssize_t)part), 0, Py_TPFLAGS_DEFAULT, slots };
     return type_make(module, &spec, base);
@@ -513,7 +537,7 @@ static PyTypeObject *derive(PyObject *module, PyObject *base, const char *name, 
 int handle_types_make(PyObject *module, struct state *state)
 {
     int rc = -1;
-    PyObject *events = PyImport_ImportModule("asyncio.events"), *handle = NULL, *timer = NULL;
+    PyObject *events = PyImport_ImportModule("asyncio.events"), *handle = NULL, *timer = NULL, *thread = NULL;
     if (!events || !(handle = PyObject_GetAttrString(events, "Handle")) ||
         !(timer = PyObject_GetAttrString(events, "TimerHandle")))
         goto out;
@@ -532,11 +556,28 @@ int handle_types_make(PyObject *module, struct state *state)
         goto out;
     at.slots_count = (size_t)all;
     at.timer_only = (size_t)(all - base);
-    state->handle_type = derive(module, handle, "evenloop._core.Handle", handle_methods, sizeof(struct part), &at.handle_end);
+    /* The larger one first: our part lies at one place in both. */
+    Py_ssize_t handle_end = 0, timer_end = 0;
+    if ((thread = PyObject_GetAttrString(events, "_ThreadSafeHandle"))) {
+        state->thread_handle_type = derive(module, thread, "evenloop._core.ThreadSafeHandle", NULL, sizeof(struct part),
+                                           &handle_end);
+        if (!state->thread_handle_type || slot_offset(thread, "_lock", &at.lock) < 0)
+            goto out;
+    } else if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+    } else {
+        goto out;
+    }
+    state->handle_type = derive(module, handle, "evenloop._core.Handle", handle_methods, sizeof(struct part), &handle_end);
     state->timer_handle_type = derive(module, timer, "evenloop._core.TimerHandle", timer_handle_methods,
-                                      sizeof(struct timer_part), &at.timer_end);
+                                      sizeof(struct timer_part), &timer_end);
+    at.handle_end = handle_end;
+    at.timer_end = timer_end;
+    if (!thread)
+        state->thread_handle_type = (PyTypeObject *)(void *)Py_XNewRef((PyObject *)(void *)state->handle_type);
     rc = state->handle_type && state->timer_handle_type ? 0 : -1;
 out:
+    Py_XDECREF(thread);
     Py_XDECREF(events);
     Py_XDECREF(handle);
     Py_XDECREF(timer);

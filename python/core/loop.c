@@ -181,7 +181,8 @@ static PyObject *call_soon_(PyObject *self, PyObject *const *args, Py_ssize_t n,
     if (!need(n, 1, "callback") || !take_context(state, args, n, names, &context) ||
         !check_call(loop, args[0], threadsafe ? state->str_call_soon_threadsafe : state->str_call_soon))
         return NULL;
-    PyObject *handle = handle_new(loop, args[0], args + 1, n - 1, context);
+    PyObject *handle = threadsafe ? thread_handle_new(loop, args[0], args + 1, n - 1, context)
+                                  : handle_new(loop, args[0], args + 1, n - 1, context);
     if (!handle)
         return NULL;
     /* While it does not wait, whoever holds the interpreter may touch the queue: so the order is that of the calls. */
@@ -290,7 +291,8 @@ static PyObject *create_task(PyObject *self, PyObject *const *args, Py_ssize_t n
     const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
     if (!loop_check_open(loop))
         return NULL;
-    if (n != 1 || named > NAMES_MAX || loop->debug || (loop->task_factory && loop->task_factory != Py_None)) {
+    if (n != 1 || named > NAMES_MAX || loop->debug || (loop->task_factory && loop->task_factory != Py_None) ||
+        PyDict_GetItemWithError(state->tasks, state->str_task) != state->task) {
         PyObject *bound[NAMES_MAX + 4] = { self };
         if (n + named > NAMES_MAX + 3) {
             PyErr_SetString(PyExc_TypeError, "create_task() takes a coroutine, name= and context=");
@@ -320,8 +322,11 @@ static PyObject *create_task(PyObject *self, PyObject *const *args, Py_ssize_t n
 
 PyObject *future_new(struct loop *loop)
 {
+    struct state *state = loop->state;
+    if (PyDict_GetItemWithError(state->futures, state->str_future) != state->future_type)
+        return PyObject_CallOneArg(state->create_future, (PyObject *)loop);
     PyObject *keywords = keywords_of(loop);
-    PyObject *future = keywords ? PyObject_Call(loop->state->future_type, loop->state->empty_tuple, keywords) : NULL;
+    PyObject *future = keywords ? PyObject_Call(state->future_type, state->empty_tuple, keywords) : NULL;
     Py_XDECREF(keywords);
     return future;
 }

@@ -76,6 +76,8 @@ static int module_exec(PyObject *module)
               (s->names_loop = Py_BuildValue("(s)", "loop"));
 #define INTERN(name, text) ok = ok && (s->str_##name = PyUnicode_InternFromString(text));
     STRINGS(INTERN)
+    ok = ok && (s->tasks = find("asyncio.tasks", "__dict__", NULL));
+    ok = ok && (s->futures = find("asyncio.futures", "__dict__", NULL));
     ok = ok && take_support(s) && take_asyncio(s) && streams_learn(s) == 0 && add_types(module, s) &&
          PyModule_AddStringConstant(module, "version", even_version()) == 0;
     if (!ok && !PyErr_Occurred())
@@ -91,7 +93,7 @@ static int module_exec(PyObject *module)
     TYPES(EACH_TYPE) DERIVED_TYPES(EACH_TYPE) ASYNCIO(EACH_FOUND) SUPPORT(EACH) STREAMS(EACH) STRINGS(EACH_STRING)     \
     EACH(readers.type) EACH(readers.attributes) EACH(writers.type) EACH(writers.attributes) EACH(protocols.type)       \
     EACH(protocols.attributes) EACH(transports.type) EACH(transports.attributes) EACH(empty_tuple) EACH(minus_one)     \
-    EACH(names_loop) EACH(names_context)
+    EACH(names_loop) EACH(names_context) EACH(tasks) EACH(futures)
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {

@@ -13,6 +13,8 @@ def can_watch_children():
     watcher = getattr(getattr(events, "_event_loop_policy", None), "_watcher", None)
     if watcher is not None and type(watcher) not in _DEFAULTS:
         return False
+    if hasattr(unix_events, "can_use_pidfd"):       # since 3.12
+        return unix_events.can_use_pidfd()
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError):

@@ -41,12 +41,16 @@ class StreamReaderProtocol(_core.StreamReaderProtocol, asyncio.StreamReaderProto
         writer = StreamWriter(transport, self, reader, self._loop)
         if hasattr(self, "_stream_writer"):     # up to 3.12 the protocol keeps it
             self._stream_writer = writer
-        result = connected(reader, writer)
+        try:
+            result = connected(reader, writer)
+        except Exception as exc:        # asyncio's, too, since 3.14; before, the connection stayed, and nobody had it
+            self._handler_failed(exc, transport)
+            result = None
         if coroutines.iscoroutine(result):
             self._task = self._loop.create_task(result)
             if sys.version_info >= (3, 12):
                 self._task.add_done_callback(lambda task: self._handled(task, transport))
-        self._strong_reader = None
+        self._strong_reader = None      # the reader is the handler's from now on
 
     def connection_lost(self, exc):
         super().connection_lost(exc)
@@ -57,9 +61,12 @@ class StreamReaderProtocol(_core.StreamReaderProtocol, asyncio.StreamReaderProto
         if task.cancelled():
             transport.close()
         elif (exc := task.exception()) is not None:
-            self._loop.call_exception_handler({"message": "Unhandled exception in client_connected_cb",
-                                               "exception": exc, "transport": transport})
-            transport.close()
+            self._handler_failed(exc, transport)
+
+    def _handler_failed(self, exc, transport):
+        self._loop.call_exception_handler({"message": "Unhandled exception in client_connected_cb",
+                                           "exception": exc, "transport": transport})
+        transport.close()
 
 
 def _callables(cls):

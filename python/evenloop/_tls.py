@@ -116,5 +116,6 @@ async def start(loop, transport, protocol, sslcontext, *, server_side, server_ho
         transport.close()
         for call in calls:
             call.cancel()
+        waiter = None           # it has the exception, whose traceback has this frame
         raise
     return tls._app_transport

@@ -294,12 +294,11 @@ class Servers(unittest.TestCase):
         async def program():
             loop = asyncio.get_running_loop()
             server = await loop.create_server(Quiet, "127.0.0.1", 0)
-            with socket.create_connection(server.sockets[0].getsockname()):
+            with socket.create_connection(server.sockets[0].getsockname()), warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
                 for _ in range(10):
                     await asyncio.sleep(0.001)
-                with warnings.catch_warnings(record=True) as said:
-                    warnings.simplefilter("always")
-                    gc.collect()
+                gc.collect()
                 server.close()
                 await asyncio.wait_for(server.wait_closed(), 10)
                 return [w.category for w in said if "unclosed transport" in str(w.message)]

@@ -210,6 +210,25 @@ class Connections(unittest.TestCase):
             await self.finish(writer, peer_writer)
         self.each(program)
 
+    def test_a_handler_that_is_no_coroutine_and_fails_is_told_of_and_the_connection_closed(self):
+        async def program(streams):
+            if streams is asyncio and sys.version_info < (3, 14):
+                return
+            told = []
+            asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["exception"]))
+            failure = LookupError("wrong")
+
+            def handle(reader, writer):
+                raise failure
+
+            server = await streams.start_server(handle, "127.0.0.1", 0)
+            reader, writer = await streams.open_connection(*server.sockets[0].getsockname())
+            self.assertEqual(await reader.read(), b"")
+            self.assertEqual(told, [failure])
+            server.close()
+            await self.finish(writer)
+        self.each(program)
+
     def test_start_tls(self):
         if sys.version_info < (3, 11):
             self.skipTest("StreamWriter.start_tls is 3.11's")
