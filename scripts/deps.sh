@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what is missing of the packages for: build, test, clang, check, python, bench. As root, or where sudo asks for no password;
-# else print the command and stop.
+# Install what is missing of the packages for: build, test, clang, check, python, bench. As root, or where sudo asks for no
+# password; else print the command and stop.
 set -eu
 packages="gcc libc6-dev make cmake ninja-build pkg-config liburing-dev libdw-dev"
 for goal in "$@"; do

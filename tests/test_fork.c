@@ -109,6 +109,7 @@ TEST(a_child_forked_in_a_run_leaves_what_the_parent_has, .on = TEST_KERNEL)
     even_op_recv(&op, pair[0], &byte, 1, 0);
     assert_int_equal(even_watch_start(loop, &watch, watched[0], POLLIN, watch_stop_loop), 0);
     assert_int_equal(even_loop_step(loop), 0);
+    assert_true(even_op_is_pending(&op));
     struct forking f = { .handle = EVEN_HANDLE(fork_in_a_run), .loop = loop, .receive = &op, .other = &other,
                          .watch = &watch, .fd = pair[1] };
     even_call_soon(loop, &f.handle);

@@ -176,12 +176,22 @@
         EVEN__CAT(u, r);                                                                                               \
     })
 
-/* End the enclosing async body with a failure: a statement. */
+/* End the enclosing async body with a failure: a statement. (A body of type void returns what a `void *` points to, of which
+ * later clangs warn.) */
 #define even_fail(status)                                                                                              \
     do {                                                                                                               \
         even__fail(status);                                                                                            \
-        return *even_fail_and_try_await_belong_into_an_async_body;                                                     \
+        EVEN__QUIET(return *even_fail_and_try_await_belong_into_an_async_body)                                         \
     } while (0)
+#define EVEN__QUIET(statement) statement;
+#ifdef __clang__
+#if __has_warning("-Wvoid-ptr-dereference")
+#undef EVEN__QUIET
+#define EVEN__QUIET(statement)                                                                                         \
+    _Pragma("clang diagnostic push") _Pragma("clang diagnostic ignored \"-Wvoid-ptr-dereference\"")                    \
+    statement; _Pragma("clang diagnostic pop")
+#endif
+#endif
 
 /* `return even_value(-1);`: a negative number that is a value and no failure. */
 #define even_value(v) (even__mark_value(), (v))

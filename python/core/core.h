@@ -22,8 +22,9 @@
     X(off, "off") X(on_eof, "_on_eof") X(on_flushed, "_on_flushed") X(on_peer_gone, "_on_peer_gone")                   \
     X(pause_reading, "pause_reading")                                                                                  \
     X(paused, "_paused") X(protocol, "_protocol") X(resume_reading, "resume_reading") X(run_begins, "run_begins")      \
+    X(run, "_run") X(task, "Task") X(future, "Future")                                                                 \
     X(run_ends, "run_ends") X(seed, "seed") X(send_slowly, "_send_slowly") X(set_result, "set_result")                 \
-    X(soon, "soon") X(stream_reader_wr, "_stream_reader_wr") X(run, "_run") X(task, "Task") X(future, "Future") X(thread_id, "_thread_id") X(throw_, "throw")             \
+    X(soon, "soon") X(stream_reader_wr, "_stream_reader_wr") X(thread_id, "_thread_id") X(throw_, "throw")             \
     X(transport, "_transport") X(waiter, "_waiter") X(write, "write") X(writelines, "writelines")
 #define SUPPORT(X)                                                                                                     \
     X(callback_failed) X(check_call) X(extract_stack) X(handle_failed) X(run_debug) X(transport_debug)
