@@ -33,6 +33,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#undef stop      /* a macro of cmocka 2 */
 
 enum { TEST_PLAIN = 1, TEST_URING = 2, TEST_EPOLL = 4, TEST_SIM = 8, TEST_KERNEL = TEST_URING | TEST_EPOLL,
        TEST_ALL = TEST_KERNEL | TEST_SIM };

@@ -565,7 +565,7 @@ TEST(a_cancelled_receive_lets_the_next_one_go, .no_faults = true)
         for (int moved = 0; moved < 3; moved++) {
             even_loop *loop = new_loop();
             struct act receive[3];
-            char in[3] = "---";
+            char in[3] = { '-', '-', '-' };
             int fd[2];
             pair(fd);
             for (int i = 0; i < 3; i++) {
@@ -603,7 +603,7 @@ TEST(the_next_receive_is_cancelled_as_its_turn_comes)
 {
     even_loop *loop = new_loop();
     struct act receive[3];
-    char in[3] = "---";
+    char in[3] = { '-', '-', '-' };
     int fd[2], rc = 0;
     pair(fd);
     for (int i = 0; i < 3; i++) {
