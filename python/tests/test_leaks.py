@@ -10,7 +10,7 @@ import unittest
 import warnings
 
 import evenloop
-import test_tls
+import tls_peer
 
 ROUNDS = int(os.environ.get("EVENLOOP_LEAK_ROUNDS", "5000"))
 SANITIZED = "EVENLOOP_SANITIZED" in os.environ      # what was freed is kept for a while: memory tells nothing
@@ -230,8 +230,8 @@ class Leaks(unittest.TestCase):
     # ---- timers ----
 
     def test_tls_connections(self):
-        test_tls.setUpModule()
-        self.secure, context, strict = test_tls.server_context(), test_tls.client_context(), ssl.create_default_context()
+        tls_peer.set_up_module()
+        self.secure, context, strict = tls_peer.server_context(), tls_peer.client_context(), ssl.create_default_context()
 
         async def once():
             nonlocal n
