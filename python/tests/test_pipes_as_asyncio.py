@@ -31,6 +31,16 @@ class Case:
         self.stack.callback(file.close)
         return file
 
+    async def read_all(self, fd, left):
+        """By a thread: what others see of a write."""
+        file = self.own(fd)
+        while left:
+            left -= len(await self.loop.run_in_executor(None, file.read, min(left, 65536)))
+
+    async def until_it_resumes(self):
+        while ("w.resume_writing",) not in self.log:
+            await asyncio.sleep(0)
+
     async def read(self, fd, make=Recorder, name="r."):
         file = File(fd, "rb")
         self.files.append(file)
@@ -280,9 +290,8 @@ async def back_pressure(case):
         transport.write(bytes(size))
         case.log.append(size)
     case.log.append(transport.get_write_buffer_size())
-    file = case.own(r)
-    while ("w.resume_writing",) not in case.log:
-        await case.loop.run_in_executor(None, file.read, 10_000)
+    await case.read_all(r, 65536 + 100_002)
+    await case.until_it_resumes()
     transport.close()
     await protocol.lost
 
@@ -300,10 +309,8 @@ async def pause_writing_that_fails(case):
     r, w = case.pipe()
     transport, protocol = await case.write(w, Bad)
     transport.write(bytes(1 << 18))
-    file = case.own(r)
-    await case.loop.run_in_executor(None, file.read, 65536)
-    while ("w.resume_writing",) not in case.log:
-        await case.loop.run_in_executor(None, file.read, 65536)
+    await case.read_all(r, 1 << 18)
+    await case.until_it_resumes()
     transport.close()
     await protocol.lost
 
