@@ -2,6 +2,7 @@
 import asyncio
 import selectors
 import signal
+import sys
 import threading
 from asyncio import base_events, unix_events
 
@@ -145,14 +146,22 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
         future.add_done_callback(lambda future: self._jobs(-1))
         return future
 
-    async def shutdown_default_executor(self, *args, **options):
-        """Wait for the threads of the default executor to end."""
+    async def _shutdown_default_executor(self, *timeout):
         change = int(self.backend == "sim")     # one waits for them in a thread of its own
         self._jobs(change)
         try:
-            await super().shutdown_default_executor(*args, **options)
+            await super().shutdown_default_executor(*timeout)
         finally:
             self._jobs(-change)
+
+    if sys.version_info >= (3, 12):
+        async def shutdown_default_executor(self, timeout=None):
+            """Wait for the threads of the default executor to end, for `timeout` seconds at most."""
+            await self._shutdown_default_executor(timeout)
+    else:
+        async def shutdown_default_executor(self):
+            """Wait for the threads of the default executor to end."""
+            await self._shutdown_default_executor()
 
     def run_forever(self):
         """Run until stop() is called. Ctrl-C and other signals wake it, in the main thread."""

@@ -118,8 +118,11 @@ class Wheel(unittest.TestCase):
             config = pathlib.Path(folder, "mypy.ini")
             private = [f"evenloop.{path.stem}" for path in pathlib.Path(site, "evenloop").glob("_[a-z]*.py")]
             config.write_text(f"[mypy]\n[mypy-{','.join(private)}]\nignore_errors = True\n")
+            allowed = pathlib.Path(folder, "allowed")
+            allowed.write_text(r"evenloop\._[a-z]+\..*" "\n")
             for arguments in (["mypy", "--strict", program],
-                              ["mypy.stubtest", "evenloop", "--ignore-missing-stub", "--mypy-config-file", config]):
+                              ["mypy.stubtest", "evenloop", "--ignore-missing-stub", "--mypy-config-file", config,
+                               "--allowlist", allowed, "--ignore-unused-allowlist"]):
                 done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=folder,
                                       env={**os.environ, "PYTHONPATH": site, "MYPYPATH": site})
                 self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
