@@ -17,6 +17,7 @@ python=${PYTHON:-/usr/bin/python3}
 [ -x "$python" ] || python=$(command -v python3)
 programs="aiohttp anyio httpx uvicorn websockets"
 bad=0
+export PYTHON_GIL=1     # a free-threaded Python would warn, wherever a test looks, that importing the package turns it on
 mkdir -p build
 
 tally() {
