@@ -173,6 +173,14 @@ static bool need(Py_ssize_t n, Py_ssize_t least, const char *what)
     return false;
 }
 
+/* A handle was made, if it was. Python may have run for that, and another thread closed the loop. False with an exception. */
+static bool still_open(struct loop *loop, PyObject **handle)
+{
+    if (*handle && !loop_check_open(loop))
+        Py_CLEAR(*handle);
+    return *handle != NULL;
+}
+
 static PyObject *call_soon_(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names, bool threadsafe)
 {
     struct loop *loop = as_loop(self);
@@ -183,7 +191,7 @@ static PyObject *call_soon_(PyObject *self, PyObject *const *args, Py_ssize_t n,
         return NULL;
     PyObject *handle = threadsafe ? thread_handle_new(loop, args[0], args + 1, n - 1, context)
                                   : handle_new(loop, args[0], args + 1, n - 1, context);
-    if (!handle)
+    if (!still_open(loop, &handle))
         return NULL;
     /* While it does not wait, whoever holds the interpreter may touch the queue: so the order is that of the calls. */
     if (!loop->waiting) {
@@ -220,7 +228,7 @@ static PyObject *call_at_(struct loop *loop, PyObject *when_object, PyObject *co
         return NULL;
     }
     PyObject *handle = timer_handle_new(loop, when_object, args[0], args + 1, n - 1, context);
-    int rc = handle ? timer_handle_arm(loop, handle, when) : 0;
+    int rc = still_open(loop, &handle) ? timer_handle_arm(loop, handle, when) : 0;
     if (rc < 0) {
         Py_DECREF(handle);
         return raise_status(rc);
