@@ -8,8 +8,8 @@ import tempfile
 import textwrap
 import unittest
 
-PRELUDE = """\
-import asyncio, os, sys
+PRELUDE = '''\
+import asyncio, os, signal, socket, sys, threading
 if os.environ["EVENLOOP_BACKEND"] == "asyncio":
     new_loop = asyncio.SelectorEventLoop
 else:
@@ -22,13 +22,54 @@ def run(main):
 def say(*words):
     print(*words, flush=True)
 
-"""
-LOOPS = ("asyncio", "uring", "epoll")
+async def ready():
+    """A signal may come, and is waited for."""
+    say("ready")
+    await asyncio.sleep(3600)
+
+def interrupted(function, *args):
+    """What it gives, or the word that it was."""
+    try:
+        return function(*args)
+    except KeyboardInterrupt:
+        say("interrupted")
+
+def fork(function):
+    """What a child ends with that ends with what the function gives."""
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            code = function()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+    def data_received(self, data):
+        self.transport.write(data)
+
+async def echoing():
+    """A transport, and a function that says what comes back from it."""
+    loop = asyncio.get_running_loop()
+    ours, peer = socket.socketpair()
+    peer.setblocking(False)
+    transport, _ = await loop.create_connection(Echo, sock=ours)
+    async def echo():
+        await loop.sock_sendall(peer, b"hello")
+        say(await asyncio.wait_for(loop.sock_recv(peer, 10), 10))
+    return transport, echo
+
+'''
+OURS = ("uring", "epoll")
+LOOPS = ("asyncio", *OURS)
 TIMEOUT = 60
 
 
-def outcome(path, loop, signals, options=()):
-    """(exit status, output, the last line of the errors). A signal is sent whenever the program says "ready"."""
+def outcome(path, loop, signals, options):
+    """(exit status, output, errors). A signal is sent whenever the program says "ready"."""
     process = subprocess.Popen(
         [sys.executable, *options, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "EVENLOOP_BACKEND": loop},
@@ -46,30 +87,40 @@ def outcome(path, loop, signals, options=()):
         process.kill()
         process.communicate()
         raise
-    errors = [line for line in errors.splitlines() if "DeprecationWarning" not in line and not line.startswith("  ")]
-    return process.returncode, said + rest, errors[-1] if errors else ""
+    return process.returncode, said + rest, errors
 
 
 class Life(unittest.TestCase):
     maxDiff = None
 
-    def same(self, text, status, says, *, signals=(), error="", loops=LOOPS, options=()):
-        """The program ends so on each loop."""
+    def each(self, check, text, *, signals=(), loops=LOOPS, options=()):
+        """check(exit status, output, errors) of the program on each loop."""
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "program.py")       # a file: multiprocessing imports it
             path.write_text(PRELUDE + textwrap.dedent(text))
             for loop in loops:
-                with self.subTest(loop):
-                    self.assertEqual(outcome(path, loop, signals, options), (status, textwrap.dedent(says), error))
+                with self.subTest(loop, options=options):
+                    check(*outcome(path, loop, signals, options))
+
+    def same(self, text, says, status=0, error="", **options):
+        """The program ends so on each loop; `error` is the last line of the errors."""
+        def check(code, said, errors):
+            lines = [line for line in errors.splitlines() if "DeprecationWarning" not in line and not line.startswith("  ")]
+            self.assertEqual((code, said, lines[-1] if lines else ""), (status, says, error))
+        self.each(check, text, **options)
 
 
 class CtrlC(Life):
+    INTERRUPTED = {"status": -signal.SIGINT, "error": "KeyboardInterrupt"}
+
+    def ctrl_c(self, text, says, **ends):
+        self.same(text, says, signals=[signal.SIGINT] * says.count("ready"), **ends)
+
     def test_it_cancels_the_main_task(self):
-        self.same("""
+        self.ctrl_c("""
             async def main():
                 try:
-                    say("ready")
-                    await asyncio.sleep(3600)
+                    await ready()
                 except asyncio.CancelledError:
                     say("cancelled")
                     raise
@@ -77,40 +128,31 @@ class CtrlC(Life):
                     await asyncio.sleep(0)
                     say("cleaned up")
             run(main())
-            """, -signal.SIGINT, "ready\ncancelled\ncleaned up\n", signals=[signal.SIGINT], error="KeyboardInterrupt")
+            """, "ready\ncancelled\ncleaned up\n", **self.INTERRUPTED)
 
     def test_a_second_one_does_not_wait(self):
-        self.same("""
+        self.ctrl_c("""
             async def main():
                 try:
-                    say("ready")
-                    await asyncio.sleep(3600)
+                    await ready()
                 finally:
-                    say("ready")
-                    await asyncio.sleep(3600)
-            try:
-                run(main())
-            except KeyboardInterrupt:
-                say("interrupted")
-            """, 0, "ready\nready\ninterrupted\n", signals=[signal.SIGINT] * 2)
+                    await ready()
+            interrupted(run, main())
+            """, "ready\nready\ninterrupted\n")
 
     def test_a_main_task_may_survive_it(self):
-        self.same("""
+        self.ctrl_c("""
             async def main():
                 try:
-                    say("ready")
-                    await asyncio.sleep(3600)
+                    await ready()
                 except asyncio.CancelledError:
                     asyncio.current_task().uncancel()
                     return "survived"
-            try:
-                say(run(main()))
-            except KeyboardInterrupt:
-                say("interrupted")
-            """, 0, "ready\nsurvived\n", signals=[signal.SIGINT])
+            say(interrupted(run, main()))
+            """, "ready\nsurvived\n")
 
     def test_in_a_callback_that_computes(self):
-        self.same("""
+        self.ctrl_c("""
             async def main():
                 asyncio.get_running_loop().call_soon(spin)
                 try:
@@ -122,16 +164,14 @@ class CtrlC(Life):
                 while True:
                     pass
             loop = new_loop()
-            try:
-                loop.run_until_complete(main())
-            except KeyboardInterrupt:
-                say("interrupted", loop.is_running())
+            interrupted(loop.run_until_complete, main())
+            say(loop.is_running())
             say(loop.run_until_complete(asyncio.sleep(0, "and ran again")))
             loop.close()
-            """, 0, "ready\ninterrupted False\nand ran again\ncancelled\n", signals=[signal.SIGINT])
+            """, "ready\ninterrupted\nFalse\nand ran again\ncancelled\n")
 
     def test_in_a_callback_that_blocks(self):
-        self.same("""
+        self.ctrl_c("""
             import time
             loop = new_loop()
             def block():
@@ -139,44 +179,34 @@ class CtrlC(Life):
                 time.sleep(3600)
             loop.call_soon(block)
             loop.call_soon(say, "the next one")
-            try:
-                loop.run_forever()
-            except KeyboardInterrupt:
-                say("interrupted")
+            interrupted(loop.run_forever)
             loop.call_soon(loop.stop)
             loop.run_forever()
             loop.close()
-            """, 0, "ready\ninterrupted\nthe next one\n", signals=[signal.SIGINT])
+            """, "ready\ninterrupted\nthe next one\n")
 
     def test_in_a_loop_that_waits_without_end(self):
-        self.same("""
+        self.ctrl_c("""
             loop = new_loop()
             loop.call_soon(say, "ready")
-            try:
-                loop.run_forever()
-            except KeyboardInterrupt:
-                say("interrupted")
+            interrupted(loop.run_forever)
             loop.close()
-            """, 0, "ready\ninterrupted\n", signals=[signal.SIGINT])
+            """, "ready\ninterrupted\n")
 
     def test_in_a_loop_that_never_waits(self):
-        self.same("""
+        self.ctrl_c("""
             loop = new_loop()
             def again(n):
                 if n == 100:
                     say("ready")
                 loop.call_soon(again, n + 1)
             again(0)
-            try:
-                loop.run_forever()
-            except KeyboardInterrupt:
-                say("interrupted")
+            interrupted(loop.run_forever)
             loop.close()
-            """, 0, "ready\ninterrupted\n", signals=[signal.SIGINT])
+            """, "ready\ninterrupted\n")
 
     def test_while_a_thread_works(self):
-        self.same("""
-            import threading
+        self.ctrl_c("""
             release = threading.Event()
             async def main():
                 work = asyncio.get_running_loop().run_in_executor(None, release.wait)
@@ -187,7 +217,7 @@ class CtrlC(Life):
                     release.set()
                     say("released")
             run(main())
-            """, -signal.SIGINT, "ready\nreleased\n", signals=[signal.SIGINT], error="KeyboardInterrupt")
+            """, "ready\nreleased\n", **self.INTERRUPTED)
 
 
 class Signals(Life):
@@ -195,16 +225,14 @@ class Signals(Life):
         self.same("""
             async def main():
                 try:
-                    say("ready")
-                    await asyncio.sleep(3600)
+                    await ready()
                 finally:
                     say("never")
             run(main())
-            """, -signal.SIGTERM, "ready\n", signals=[signal.SIGTERM])
+            """, "ready\n", -signal.SIGTERM, signals=[signal.SIGTERM])
 
     def test_handlers_of_the_loop(self):
         self.same("""
-            import signal
             async def main():
                 loop, got = asyncio.get_running_loop(), asyncio.Queue()
                 for number in signal.SIGTERM, signal.SIGUSR1, signal.SIGINT:
@@ -213,15 +241,13 @@ class Signals(Life):
                     say("ready")
                     say(await got.get())
                 loop.remove_signal_handler(signal.SIGINT)
-                say("ready")
-                await asyncio.sleep(3600)
+                await ready()
             run(main())
-            """, -signal.SIGINT, "ready\nSIGTERM\nready\nSIGINT\nready\nSIGUSR1\nready\n",
-            signals=[signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGINT], error="KeyboardInterrupt")
+            """, "ready\nSIGTERM\nready\nSIGINT\nready\nSIGUSR1\nready\n", -signal.SIGINT, "KeyboardInterrupt",
+            signals=[signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGINT])
 
     def test_handlers_of_python(self):
         self.same("""
-            import signal
             got = []
             def handler(number, frame):
                 got.append(number)
@@ -236,11 +262,10 @@ class Signals(Life):
                 say("ready")
                 say(await future)
             run(main())
-            """, 0, "ready\nhandled\nready\nwoken\n", signals=[signal.SIGUSR1] * 2)
+            """, "ready\nhandled\nready\nwoken\n", signals=[signal.SIGUSR1] * 2)
 
     def test_a_handler_that_raises(self):
         self.same("""
-            import signal
             def handler(number, frame):
                 raise LookupError("from a handler")
             signal.signal(signal.SIGUSR1, handler)
@@ -255,11 +280,10 @@ class Signals(Life):
             except LookupError as exc:
                 say(exc)
             loop.close()
-            """, 0, "ready\nfrom a handler\n", signals=[signal.SIGUSR1])
+            """, "ready\nfrom a handler\n", signals=[signal.SIGUSR1])
 
     def test_ignored_ones(self):
         self.same("""
-            import signal
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             async def main():
                 loop, got = asyncio.get_running_loop(), asyncio.Event()
@@ -269,7 +293,7 @@ class Signals(Life):
                 await got.wait()
                 say("still here")
             run(main())
-            """, 0, "ready\nready\nstill here\n", signals=[signal.SIGINT, signal.SIGUSR1])
+            """, "ready\nready\nstill here\n", signals=[signal.SIGINT, signal.SIGUSR1])
 
 
 class Exits(Life):
@@ -285,7 +309,7 @@ class Exits(Life):
                     say("never")
             say("begun")
             run(main())
-            """, 5, "begun\n")
+            """, "begun\n", 5)
 
     def test_sys_exit_in_a_task(self):
         self.same("""
@@ -298,7 +322,7 @@ class Exits(Life):
                 finally:
                     say("cancelled", task.done())
             run(main())
-            """, 3, "cancelled True\n", error="SystemExit: 3")     # that of the task, which nobody asked for
+            """, "cancelled True\n", 3, "SystemExit: 3")    # that of the task, which nobody asked for
 
     def test_sys_exit_in_a_callback(self):
         self.same("""
@@ -309,34 +333,35 @@ class Exits(Life):
                 finally:
                     say("cancelled")
             run(main())
-            """, 1, "cancelled\n", error="that was it")
+            """, "cancelled\n", 1, "that was it")
 
     def test_an_exception(self):
         self.same("""
             async def main():
                 raise LookupError("wrong")
             run(main())
-            """, 1, "", error="LookupError: wrong")
+            """, "", 1, "LookupError: wrong")
 
     def test_a_loop_that_is_not_closed(self):
-        for wanted, options in (("", []), ("ResourceWarning", ["-W", "default"])):
-            with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
-                file.write(PRELUDE + "loop = new_loop()\nloop.run_until_complete(asyncio.sleep(0))\n"
-                           "loop.call_later(10, print)\nloop.call_soon(print, loop)\nsay('done')\n")
-                file.flush()
-                for loop in LOOPS:
-                    with self.subTest(loop, options=options):
-                        done = subprocess.run([sys.executable, *options, file.name], capture_output=True, text=True,
-                                              timeout=TIMEOUT, env={**os.environ, "EVENLOOP_BACKEND": loop})
-                        self.assertEqual((done.returncode, done.stdout), (0, "done\n"), done.stderr)
-                        self.assertIn(wanted, done.stderr)
-                        self.assertNotIn("Traceback", done.stderr)
-                        if not wanted:
-                            self.assertEqual(done.stderr, "")
+        for warned, options in ((False, ()), (True, ("-W", "default"))):
+            def check(status, said, errors):
+                self.assertEqual((status, said), (0, "done\n"), errors)
+                self.assertNotIn("Traceback", errors)
+                if warned:
+                    self.assertIn("ResourceWarning", errors)
+                else:
+                    self.assertEqual(errors, "")
+
+            self.each(check, """
+                loop = new_loop()
+                loop.run_until_complete(asyncio.sleep(0))
+                loop.call_later(10, print)
+                loop.call_soon(print, loop)
+                say("done")
+                """, options=options)
 
     def test_a_transport_that_is_not_closed(self):
         self.same("""
-            import socket
             loop = new_loop()
             a, b = socket.socketpair()
             async def main():
@@ -345,11 +370,10 @@ class Exits(Life):
                 return transport
             kept = loop.run_until_complete(main())
             say(b.recv(1))
-            """, 0, "b'x'\n")
+            """, "b'x'\n")
 
     def test_threads_that_call_while_the_interpreter_ends(self):
         self.same("""
-            import threading
             going = threading.Event()
             loop = new_loop()
             def call():
@@ -365,11 +389,10 @@ class Exits(Life):
             loop.run_until_complete(asyncio.sleep(0.01))
             loop.close()
             say("done")
-            """, 0, "done\n")
+            """, "done\n")
 
     def test_loops_of_threads_while_the_interpreter_ends(self):
         self.same("""
-            import threading
             going = threading.Barrier(4)
             def work(busy):
                 loop = new_loop()
@@ -383,58 +406,29 @@ class Exits(Life):
                 threading.Thread(target=work, args=(busy,), daemon=True).start()
             going.wait()
             say("done")
-            """, 0, "done\n")
-
-
-ECHO = """
-import socket
-
-class Echo(asyncio.Protocol):
-    def connection_made(self, transport):
-        self.transport = transport
-    def data_received(self, data):
-        self.transport.write(data)
-
-async def echo(peer):
-    loop = asyncio.get_running_loop()
-    peer.setblocking(False)
-    await loop.sock_sendall(peer, b"hello")
-    return await asyncio.wait_for(loop.sock_recv(peer, 10), 10)
-
-def end(pid):
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-"""
+            """, "done\n")
 
 
 class Forks(Life):
     def test_the_child_makes_a_loop_of_its_own_and_the_parent_goes_on(self):
-        self.same(ECHO + textwrap.dedent("""
+        self.same("""
             async def main():
-                a, peer = socket.socketpair()
-                transport, _ = await asyncio.get_running_loop().create_connection(Echo, sock=a)
-                say(await echo(peer))
-                pid = os.fork()
-                if pid == 0:
-                    code = 99
-                    try:
-                        code = run(asyncio.sleep(0.001, 7))
-                    finally:
-                        os._exit(code)
-                say("the child ended with", end(pid))
-                say(await echo(peer))
+                transport, echo = await echoing()
+                await echo()
+                say("the child ended with", fork(lambda: run(asyncio.sleep(0.001, 7))))
+                await echo()
                 await asyncio.sleep(0.001)
                 transport.close()
                 return "went on"
             say(run(main()))
-            """), 0, "b'hello'\nthe child ended with 7\nb'hello'\nwent on\n")
+            """, "b'hello'\nthe child ended with 7\nb'hello'\nwent on\n")
 
     def test_a_child_that_leaves_by_the_front_door(self):
         """Its interpreter lets go of all that it has of the parent's, whose loop must not notice."""
-        self.same(ECHO + textwrap.dedent("""
+        self.same("""
             async def main():
                 loop = asyncio.get_running_loop()
-                a, peer = socket.socketpair()
-                transport, _ = await loop.create_connection(Echo, sock=a)
+                transport, echo = await echoing()
                 timer = loop.call_later(3600, print)
                 receiving = [asyncio.create_task(loop.sock_recv(end, 1)) for end in socket.socketpair()
                              if end.setblocking(False) is None]
@@ -442,91 +436,72 @@ class Forks(Life):
                 if not os.fork():
                     os.close(2)
                     sys.exit(7)             # of the Runner: it would run the loop once more, and must not
-                end(-1)
-                say(await echo(peer))
+                os.wait()
+                await echo()
                 transport.close()
                 for task in receiving:
                     task.cancel()
                 await asyncio.sleep(0.001)
                 return "went on"
             say(run(main()))
-            """), 0, "b'hello'\nwent on\n", loops=("uring", "epoll"))
+            """, "b'hello'\nwent on\n", loops=OURS)
 
     def test_a_child_that_touches_the_parents_loop(self):
-        self.same(ECHO + textwrap.dedent("""
+        self.same("""
             async def main():
                 loop = asyncio.get_running_loop()
-                a, peer = socket.socketpair()
+                transport, echo = await echoing()
                 b, other = socket.socketpair()
-                transport, _ = await loop.create_connection(Echo, sock=a)
                 timer = loop.call_later(0.01, int)
                 handle = loop.call_soon(int)
                 loop.add_reader(b, int)
-                pid = os.fork()
-                if pid == 0:
-                    try:
-                        for touch in (timer.cancel, handle.cancel, lambda: loop.call_soon(print),
-                                      lambda: loop.call_later(0, print), lambda: loop.add_writer(b, print),
-                                      lambda: loop.remove_reader(b), transport.pause_reading, transport.resume_reading,
-                                      transport.abort, loop.stop):
-                            try:
-                                touch()
-                            except RuntimeError:
-                                pass
-                        asyncio._set_running_loop(None)
-                        loop2 = new_loop()
-                        loop2.run_until_complete(asyncio.sleep(0.001))
-                        loop2.close()
-                    finally:
-                        os._exit(7)
-                say("the child ended with", end(pid))
-                say(await echo(peer))
+                def touches():
+                    for touch in (timer.cancel, handle.cancel, lambda: loop.call_soon(print),
+                                  lambda: loop.call_later(0, print), lambda: loop.add_writer(b, print),
+                                  lambda: loop.remove_reader(b), transport.pause_reading, transport.resume_reading,
+                                  transport.abort, loop.stop):
+                        try:
+                            touch()
+                        except RuntimeError:
+                            pass
+                    asyncio._set_running_loop(None)
+                    loop2 = new_loop()
+                    loop2.run_until_complete(asyncio.sleep(0.001))
+                    loop2.close()
+                    return 7
+                say("the child ended with", fork(touches))
+                await echo()
                 await asyncio.sleep(0.02)
                 loop.remove_reader(b)
                 transport.close()
                 return "went on"
             say(run(main()))
-            """), 0, "the child ended with 7\nb'hello'\nwent on\n", loops=("uring", "epoll"))   # asyncio's epoll set is shared
+            """, "the child ended with 7\nb'hello'\nwent on\n", loops=OURS)     # asyncio's epoll set is shared
 
     def test_a_child_cannot_run_the_parents_loop(self):
         self.same("""
             loop = new_loop()
             loop.run_until_complete(asyncio.sleep(0.001))
-            pid = os.fork()
-            if pid == 0:
-                code = 99
+            def runs():
                 try:
                     loop.run_until_complete(asyncio.sleep(0))
                 except RuntimeError as exc:
                     say(exc)
-                    code = 7
-                finally:
-                    os._exit(code)
-            say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                    return 7
+            say(fork(runs))
             say(loop.run_until_complete(asyncio.sleep(0.001, "the parent can")))
             loop.close()
-            """, 0, "the loop belongs to the parent process (EVEN_EFORK)\n7\nthe parent can\n", loops=("uring", "epoll"))
+            """, "the loop belongs to the parent process (EVEN_EFORK)\n7\nthe parent can\n", loops=OURS)
 
     def test_a_fork_in_a_thread(self):
-        self.same(ECHO + textwrap.dedent("""
-            def forks():
-                pid = os.fork()
-                if pid == 0:
-                    code = 99
-                    try:
-                        code = run(asyncio.sleep(0.001, 7))
-                    finally:
-                        os._exit(code)
-                return end(pid)
-
+        self.same("""
             async def main():
-                a, peer = socket.socketpair()
-                transport, _ = await asyncio.get_running_loop().create_connection(Echo, sock=a)
-                say("the child ended with", await asyncio.to_thread(forks))
-                say(await echo(peer))
+                transport, echo = await echoing()
+                say("the child ended with", await asyncio.to_thread(fork, lambda: run(asyncio.sleep(0.001, 7))))
+                await echo()
                 transport.close()
             run(main())
-            """), 0, "the child ended with 7\nb'hello'\n")
+            """, "the child ended with 7\nb'hello'\n")
 
     def test_multiprocessing(self):
         self.same("""
@@ -543,14 +518,13 @@ class Forks(Life):
                         say(method, *[await loop.run_in_executor(pool, work, n) for n in (1, 2)])
             if __name__ == "__main__":
                 run(main())
-            """, 0, "fork 1 a loop of the child's\nspawn 1 a loop of the child's\nforkserver 1 a loop of the child's\n")
+            """, "fork 1 a loop of the child's\nspawn 1 a loop of the child's\nforkserver 1 a loop of the child's\n")
 
 
 @unittest.skipIf(sys.version_info < (3, 12), "subinterpreters with a lock of their own")
 class Subinterpreters(Life):
     def test_a_run_in_each(self):
         self.same("""
-            import threading
             try:
                 import _interpreters as interpreters
             except ImportError:
@@ -586,7 +560,7 @@ class Subinterpreters(Life):
             say(run(asyncio.sleep(0.01, "here as well")) and "")
             for thread in threads:
                 thread.join()
-            """, 0, "\ndone\ndone\ndone\n", loops=("uring", "epoll"))
+            """, "\ndone\ndone\ndone\n", loops=OURS)
 
 
 if __name__ == "__main__":
