@@ -11,12 +11,7 @@ import tempfile
 import unittest
 import warnings
 
-import evenloop
-
-LOOPS = {
-    "uring": lambda: evenloop.Loop(backend="uring"),
-    "epoll": lambda: evenloop.Loop(backend="epoll"),
-}
+from support import OURS
 
 
 def outcome(call, *args):
@@ -55,7 +50,7 @@ class ClosedFiles(unittest.TestCase):
             return outcomes + [outcome(loop.remove_reader, 0), outcome(loop.remove_writer, 0)]
 
     def test_they_are_removed_as_from_asyncios(self):
-        for name, make in LOOPS.items():
+        for name, make in OURS.items():
             for by_number in (False, True):
                 for reader, writer in ((True, False), (False, True), (False, False)):
                     with self.subTest(name, by_number=by_number, reader=reader, writer=writer):
@@ -66,7 +61,7 @@ class ClosedFiles(unittest.TestCase):
 
     def test_both_of_a_file_that_was_closed(self):
         """Where asyncio's fails with EBADF, as it changes what epoll watches, ours does what was asked."""
-        for make in LOOPS.values():
+        for make in OURS.values():
             self.assertEqual(self.closed(make, False, True, True)[:2], [True, True])
 
 
@@ -265,7 +260,7 @@ class Whole(unittest.TestCase):
     def test_every_method(self):
         names = [name for name, method in vars(asyncio.AbstractEventLoop).items()
                  if inspect.isfunction(method) and not name.startswith("__")]
-        for backend, make in LOOPS.items():
+        for backend, make in OURS.items():
             loop = make()
             if sys.version_info < (3, 12):      # its watcher of children wants to know
                 asyncio.set_event_loop(loop)
@@ -303,7 +298,7 @@ class Servers(unittest.TestCase):
                 await asyncio.wait_for(server.wait_closed(), 10)
                 return [w.category for w in said if "unclosed transport" in str(w.message)]
 
-        for make in LOOPS.values():
+        for make in OURS.values():
             with asyncio.Runner(loop_factory=make) as runner:
                 self.assertEqual(runner.run(program()), [ResourceWarning])
 

@@ -7,6 +7,7 @@ import unittest
 import weakref
 
 import evenloop
+from support import LoopTest
 
 variable = contextvars.ContextVar("variable", default=None)
 
@@ -130,13 +131,7 @@ class Calls(unittest.TestCase):
         self.assertIsNone(gone())
 
 
-class Sockets(unittest.TestCase):
-    def on_both(self, function):
-        for backend in ("uring", "epoll"):
-            with self.subTest(backend):
-                with asyncio.Runner(loop_factory=lambda: evenloop.Loop(backend=backend)) as runner:
-                    runner.run(asyncio.wait_for(function(asyncio.get_running_loop), 20))
-
+class Sockets(LoopTest):
     def pair(self):
         ours, theirs = socket.socketpair()
         for s in (ours, theirs):
@@ -145,8 +140,8 @@ class Sockets(unittest.TestCase):
         return ours, theirs
 
     def test_a_receive_that_is_given_up_loses_nothing(self):
-        async def program(running):
-            loop = running()
+        async def program():
+            loop = asyncio.get_running_loop()
             ours, theirs = self.pair()
             for _ in range(3):
                 task = loop.create_task(loop.sock_recv(ours, 100))
@@ -159,8 +154,8 @@ class Sockets(unittest.TestCase):
         self.on_both(program)
 
     def test_a_descriptor_that_a_transport_has(self):
-        async def program(running):
-            loop = running()
+        async def program():
+            loop = asyncio.get_running_loop()
             ours, theirs = self.pair()
             task = loop.create_task(loop.sock_recv(ours, 100))      # before there is one
             await asyncio.sleep(0)
@@ -174,8 +169,8 @@ class Sockets(unittest.TestCase):
         self.on_both(program)
 
     def test_large_data_goes_both_ways(self):
-        async def program(running):
-            loop = running()
+        async def program():
+            loop = asyncio.get_running_loop()
             ours, theirs = self.pair()
             data, got = bytes(range(256)) * 8000, bytearray()
 

@@ -7,6 +7,7 @@ import threading
 import unittest
 
 import evenloop
+from support import LoopTest, descriptors
 
 try:
     os.close(os.pidfd_open(os.getpid()))
@@ -16,13 +17,7 @@ except (AttributeError, OSError):
 
 
 @unittest.skipUnless(can_watch, "no pidfd here")
-class Children(unittest.TestCase):
-    def on_both(self, function):
-        for backend in ("uring", "epoll"):
-            with self.subTest(backend):
-                with asyncio.Runner(loop_factory=lambda: evenloop.Loop(backend=backend)) as runner:
-                    runner.run(asyncio.wait_for(function(), 20))
-
+class Children(LoopTest):
     def test_an_end_is_told_without_a_thread(self):
         async def program():
             threads = threading.active_count()
@@ -92,7 +87,7 @@ class Children(unittest.TestCase):
                                                           stdout=None, stderr=None)
                 return transport
 
-            before = len(os.listdir("/proc/self/fd"))
+            before = descriptors()
             transport = loop.run_until_complete(program())
             process = transport.get_extra_info("subprocess")
             loop.run_until_complete(asyncio.sleep(0))
@@ -100,7 +95,7 @@ class Children(unittest.TestCase):
             loop.run_until_complete(asyncio.sleep(0))
             loop.close()
             self.assertIn(process.wait(), (0, -signal.SIGKILL))
-            self.assertLessEqual(len(os.listdir("/proc/self/fd")), before)
+            self.assertLessEqual(descriptors(), before)
 
     def test_a_watch_of_its_own(self):
         async def program():

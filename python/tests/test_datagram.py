@@ -9,9 +9,8 @@ import unittest
 import weakref
 
 import evenloop
+from support import LOOPS, OURS, LoopTest, descriptors, no_collector
 
-LOOPS = {"asyncio": asyncio.SelectorEventLoop, "uring": lambda: evenloop.Loop(backend="uring"),
-         "epoll": lambda: evenloop.Loop(backend="epoll")}
 variable = contextvars.ContextVar("variable", default=None)
 
 
@@ -53,12 +52,13 @@ class Recorder(asyncio.DatagramProtocol):
         return self.got
 
 
-class Datagrams(unittest.TestCase):
-    def on_each(self, function, loops=LOOPS):
-        async def whole():
+class Datagrams(LoopTest):
+    def each(self, function, *args, loops=LOOPS):
+        """On each loop; what it opened is closed."""
+        async def whole(*args):
             self.opened = []
             try:
-                await asyncio.wait_for(function(), 20)
+                await function(*args)
             finally:
                 for transport in self.opened:
                     if not transport.is_closing():
@@ -67,9 +67,7 @@ class Datagrams(unittest.TestCase):
                     await asyncio.sleep(0)
                 self.opened = []
 
-        for name in loops:
-            with self.subTest(name), asyncio.Runner(loop_factory=LOOPS[name]) as runner:
-                runner.run(whole())
+        self.on_each(loops, whole, *args)
 
     async def endpoint(self, factory=Recorder, **options):
         options = options or {"local_addr": ("127.0.0.1", 0)}
@@ -99,7 +97,7 @@ class Datagrams(unittest.TestCase):
             transport.close()
             await protocol.lost
 
-        self.on_each(program, ("uring", "epoll"))
+        self.each(program, loops=OURS)
 
     def test_each_datagram_comes_once_with_its_sender(self):
         async def program(host):
@@ -119,9 +117,9 @@ class Datagrams(unittest.TestCase):
             here.sendto(large, to_there)
             self.assertEqual((await other.datagrams(5))[4], (large, to_here))
 
-        self.on_each(lambda: program("127.0.0.1"))
+        self.each(program, "127.0.0.1")
         if socket.has_ipv6:
-            self.on_each(lambda: program("::1"))
+            self.each(program, "::1")
 
     def test_several_senders_are_told_apart(self):
         async def program():
@@ -133,7 +131,7 @@ class Datagrams(unittest.TestCase):
             got = await one.datagrams(9)
             self.assertEqual(sorted(got), [(b"%d" % i, names[i % 3]) for i in range(9)])
 
-        self.on_each(program)
+        self.each(program)
 
     def test_a_connected_one_has_one_peer(self):
         async def program():
@@ -151,7 +149,7 @@ class Datagrams(unittest.TestCase):
             with self.assertRaises(TypeError):
                 here.sendto("text")
 
-        self.on_each(program)
+        self.each(program)
 
     def test_a_refusal_is_told_and_it_goes_on(self):
         async def program():
@@ -168,7 +166,7 @@ class Datagrams(unittest.TestCase):
             there.sendto(b"yes", here.get_extra_info("sockname"))
             self.assertEqual(await one.datagrams(1), [(b"yes", name)])
 
-        self.on_each(program)
+        self.each(program)
 
     def test_what_cannot_be_sent_is_told_at_once(self):
         async def program():
@@ -176,21 +174,19 @@ class Datagrams(unittest.TestCase):
             here.sendto(bytes(70000), here.get_extra_info("sockname"))
             self.assertEqual([e.errno for e in one.errors], [errno.EMSGSIZE])
 
-        self.on_each(program)
+        self.each(program)
 
     def test_an_impossible_address_ends_it(self):
         async def program(address, error):
             here, one = await self.endpoint()
-            told = []
-            asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
             here.sendto(b"x", address)
             self.assertIsInstance(await one.lost, error)
-            self.assertEqual([context["message"] for context in told], ["Fatal write error on datagram transport"])
+            self.assertEqual(self.told(), ["Fatal write error on datagram transport"])
 
         for address, error in ((("127.0.0.1", 70000), OverflowError), (("127.0.0.1", -1), OverflowError),
                                (("127.0.0.1\0", 9), (ValueError, TypeError)), (("127.0.0.1", "9"), TypeError),
                                (("127.0.0.1",), TypeError), (None, TypeError)):
-            self.on_each(lambda address=address, error=error: program(address, error))
+            self.each(program, address, error)
 
     def test_a_slow_receiver_pauses_the_writer(self):
         async def program():
@@ -211,7 +207,7 @@ class Datagrams(unittest.TestCase):
             self.assertIsNone(await protocol.lost)
             self.assertEqual(protocol.events, ["made", "pause", "resume", "lost"])
 
-        self.on_each(program)
+        self.each(program)
 
     def test_an_abort_drops_what_is_buffered(self):
         async def program():
@@ -226,7 +222,7 @@ class Datagrams(unittest.TestCase):
                 while True:
                     peer.send(peer.recv(10))
 
-        self.on_each(program)
+        self.each(program)
 
     def test_a_failing_protocol_is_told_and_goes_on(self):
         class Failing(Recorder):
@@ -237,16 +233,13 @@ class Datagrams(unittest.TestCase):
 
         async def program():
             here, one = await self.endpoint(Failing)
-            told = []
-            asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["exception"]))
             for data in (b"good", b"bad", b"good"):
                 here.sendto(data, here.get_extra_info("sockname"))
             await one.datagrams(3)
-            self.assertIsInstance(told[0], ZeroDivisionError)
-            self.assertEqual(len(told), 1)
+            self.assertEqual([type(exc) for exc in self.told("exception")], [ZeroDivisionError])
             self.assertFalse(one.lost.done())
 
-        self.on_each(program)
+        self.each(program)
 
     def test_nothing_is_delivered_after_close(self):
         class Closing(Recorder):
@@ -271,7 +264,7 @@ class Datagrams(unittest.TestCase):
             there.close()
             await asyncio.sleep(0)
 
-        self.on_each(program, ("uring", "epoll"))
+        self.each(program, loops=OURS)
 
     @unittest.skipUnless("pause_reading" in vars(asyncio.selector_events._SelectorTransport), "later versions pause")
     def test_a_pause_loses_nothing(self):
@@ -289,7 +282,7 @@ class Datagrams(unittest.TestCase):
                 transport.resume_reading()
             self.assertEqual([int(data) for data, _ in await protocol.datagrams(20)], list(range(20)))
 
-        self.on_each(program)
+        self.each(program)
 
     def test_calls_are_made_in_the_context_of_the_endpoint(self):
         class Looking(Recorder):
@@ -303,7 +296,7 @@ class Datagrams(unittest.TestCase):
             here.sendto(b"x", here.get_extra_info("sockname"))
             self.assertEqual(await one.datagrams(1), [(b"x", "made")])
 
-        self.on_each(program)
+        self.each(program)
 
     def test_protocols_can_be_changed(self):
         async def program():
@@ -314,7 +307,7 @@ class Datagrams(unittest.TestCase):
             await second.datagrams(1)
             self.assertEqual(one.got, [])
 
-        self.on_each(program)
+        self.each(program)
 
     def test_a_closed_endpoint_leaves_nothing(self):
         async def program():
@@ -330,20 +323,15 @@ class Datagrams(unittest.TestCase):
                 alive.append(weakref.ref(here))
                 alive.append(weakref.ref(one))
                 if i == 0:
-                    descriptors = len(os.listdir("/proc/self/fd"))
+                    before = descriptors()
             del here, one
             for _ in range(3):
                 await asyncio.sleep(0)      # the last receive ends in a pass of its own
-            self.assertEqual(len(os.listdir("/proc/self/fd")), descriptors)
+            self.assertEqual(descriptors(), before)
             self.assertEqual([r for r in alive if r() is not None], [])
 
-        enabled = gc.isenabled()
-        gc.disable()        # no cycle is left either
-        try:
-            self.on_each(program, ("uring", "epoll"))
-        finally:
-            if enabled:
-                gc.enable()
+        with no_collector():
+            self.each(program, loops=OURS)
 
     def test_a_loop_that_is_closed_lets_go(self):
         for backend in ("uring", "epoll"):

@@ -2,24 +2,21 @@
 
     python python/tests/test_explain.py --update    write golden/NAME.txt anew; read the difference!
 """
-import os
+import functools
 import pathlib
 import re
-import subprocess
 import sys
 import textwrap
 import unittest
+
+from support import python
 
 HERE = pathlib.Path(__file__).parent
 NOTES = sorted(path.stem for path in (HERE / "notes").glob("*.py"))
 TOLD = re.compile(r" *\d+\.\d{3}  ")
 
 
-def evenloop(*arguments, together=False, **environment):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EVENLOOP_", "PYTHONASYNCIODEBUG"))}
-    return subprocess.run([sys.executable, "-m", "evenloop", *map(str, arguments)], timeout=60, text=True,
-                          env={**kept, **environment}, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT if together else subprocess.PIPE)
+evenloop = functools.partial(python, "-m", "evenloop")
 
 
 def explained(name, folder="notes", options=("--virtual-time",), **environment):
@@ -244,8 +241,7 @@ class Memory(unittest.TestCase):
                 print(len(gc.get_objects()) - before < 20)
             evenloop.run(main())
         """)
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60,
-                              env={**os.environ, "EVENLOOP_EXPLAIN": "1", "EVENLOOP_BACKEND": "sim"})
+        done = python("-c", program, EVENLOOP_EXPLAIN="1", EVENLOOP_BACKEND="sim")
         self.assertEqual(done.stdout, "True\n", done.stderr[-2000:])
 
     def test_a_loop_is_not_kept(self):
@@ -258,8 +254,7 @@ class Memory(unittest.TestCase):
             del loop
             print(ref() is None)
         """)
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60,
-                              env={**os.environ, "EVENLOOP_EXPLAIN": "1"})
+        done = python("-c", program, EVENLOOP_EXPLAIN="1")
         self.assertEqual(done.stdout, "True\n", done.stderr)
 
 

@@ -3,40 +3,20 @@ import asyncio
 import collections
 import gc
 import os
-import pathlib
 import socket
 import ssl
 import unittest
 import warnings
 
 import evenloop
-import tls_peer
+from support import OURS, SANITIZED, descriptors, resident, turns
+from tls_peer import client_context, needs_certificate, server_context
 
 ROUNDS = int(os.environ.get("EVENLOOP_LEAK_ROUNDS", "5000"))
-SANITIZED = "EVENLOOP_SANITIZED" in os.environ      # what was freed is kept for a while: memory tells nothing
-
-
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-def descriptors():
-    return len(os.listdir("/proc/self/fd"))
 
 
 def objects():
     return collections.Counter(type(o).__qualname__ for o in gc.get_objects())
-
-
-def certificate():
-    """One of CPython's tests: nobody trusts it. None: they are not installed."""
-    try:
-        import test
-    except ImportError:
-        return None
-    folder = pathlib.Path(test.__file__).parent
-    return next((p for p in (folder / "certdata" / "keycert.pem", folder / "keycert.pem") if p.exists()), None)
 
 
 class Leaks(unittest.TestCase):
@@ -45,15 +25,14 @@ class Leaks(unittest.TestCase):
     def check(self, once, rounds=ROUNDS, together=20, megabytes=3):
         """`once` is a coroutine function; it is run so often, some at a time, after a warm-up. `megabytes`: what the process
         may grow by, more where buffers of a quarter of one wait for the collector."""
-        for backend in ("uring", "epoll"):
+        for backend, make in OURS.items():
             with self.subTest(backend), warnings.catch_warnings():
                 warnings.simplefilter("ignore", ResourceWarning)
 
                 async def many(n):
                     for _ in range(0, n, together):
                         await asyncio.gather(*(once() for _ in range(together)))
-                    for _ in range(5):
-                        await asyncio.sleep(0.001)
+                    await turns()
                     gc.collect()
                     return resident(), descriptors(), objects()
 
@@ -64,7 +43,7 @@ class Leaks(unittest.TestCase):
                     await self.end()
                     return before, after
 
-                with asyncio.Runner(loop_factory=lambda: evenloop.Loop(backend=backend)) as runner:
+                with asyncio.Runner(loop_factory=make) as runner:
                     runner.get_loop().set_exception_handler(lambda loop, context: None)
                     before, after = runner.run(main())
                 if not SANITIZED:
@@ -85,23 +64,13 @@ class Leaks(unittest.TestCase):
                 pass
             writer.close()
 
-        async def say_nothing(reader, writer):
-            writer.close()
-
-        self.servers = [await self.streams.start_server(handle, "127.0.0.1", 0, backlog=256, ssl=self.secure)]
-        self.address = self.servers[0].sockets[0].getsockname()
+        self.server = await self.streams.start_server(handle, "127.0.0.1", 0, backlog=256, ssl=self.secure)
+        self.address = self.server.sockets[0].getsockname()
         self.tls = ssl.create_default_context()
-        self.tls_address = None
-        if name := certificate():
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(name)
-            self.servers.append(await self.streams.start_server(say_nothing, "127.0.0.1", 0, backlog=256, ssl=context))
-            self.tls_address = self.servers[1].sockets[0].getsockname()
 
     async def end(self):
-        for server in self.servers:
-            server.close()
-            await server.wait_closed()
+        self.server.close()
+        await self.server.wait_closed()
 
     # ---- connections ----
 
@@ -207,14 +176,15 @@ class Leaks(unittest.TestCase):
                 await self.streams.open_connection(*self.address, ssl=self.tls, server_hostname="nobody")
         self.check(once, ROUNDS // 10, megabytes=30)
 
-    @unittest.skipIf(certificate() is None, "CPython's tests are not installed")
+    @needs_certificate
     def test_handshakes_that_are_refused(self):
+        self.secure = server_context()
+
         async def once():
             with self.assertRaises(ssl.SSLCertVerificationError):
-                await self.streams.open_connection(*self.tls_address, ssl=self.tls, server_hostname="nobody")
+                await self.streams.open_connection(*self.address, ssl=self.tls, server_hostname="nobody")
         self.check(once, ROUNDS // 10, megabytes=30)
 
-    @unittest.skipIf(certificate() is None, "CPython's tests are not installed")
     def test_handshakes_that_are_cancelled(self):
         async def once():
             ours, theirs = socket.socketpair()
@@ -227,18 +197,16 @@ class Leaks(unittest.TestCase):
                 self.assertTrue(task.cancelled())
         self.check(once, ROUNDS // 10, megabytes=30)
 
-    # ---- timers ----
-
+    @needs_certificate
     def test_tls_connections(self):
-        tls_peer.set_up_module()
-        self.secure, context, strict = tls_peer.server_context(), tls_peer.client_context(), ssl.create_default_context()
+        self.secure, context = server_context(), client_context()
 
         async def once():
             nonlocal n
             n += 1
             if n % 4 == 0:
                 with self.assertRaises(ssl.SSLCertVerificationError):
-                    await asyncio.open_connection(*self.address, ssl=strict, server_hostname="localhost")
+                    await asyncio.open_connection(*self.address, ssl=self.tls, server_hostname="localhost")
                 return
             reader, writer = await asyncio.open_connection(*self.address, ssl=context, server_hostname="localhost")
             writer.write(b"x" * 20_000)
@@ -250,6 +218,8 @@ class Leaks(unittest.TestCase):
             await writer.wait_closed()
         n = 0
         self.check(once, ROUNDS // 10)
+
+    # ---- pipes and children ----
 
     def test_pipes(self):
         async def once():
@@ -269,6 +239,8 @@ class Leaks(unittest.TestCase):
             child = await asyncio.create_subprocess_exec("cat", stdin=-1, stdout=-1, stderr=-1)
             self.assertEqual(await child.communicate(b"hello"), (b"hello", b""))
         self.check(once, 50, together=5)
+
+    # ---- timers ----
 
     def test_timers(self):
         async def once():

@@ -1,11 +1,8 @@
 """The package: what it is, what it leaves alone, and the ways into it."""
 import asyncio
-import os
 import pathlib
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import textwrap
 import threading
@@ -13,19 +10,13 @@ import time
 import unittest
 
 import evenloop
+from support import OURS, outcome, python
 
 HERE = pathlib.Path(__file__).parent
 
 
-def python(*arguments, backend=None, **options):
-    environment = dict(os.environ)
-    if backend:
-        environment["EVENLOOP_BACKEND"] = backend
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, env=environment, **options)
-
-
-def program(text, *arguments, **options):
-    return python("-c", textwrap.dedent(text), *arguments, **options)
+def program(text):
+    return python("-c", textwrap.dedent(text))
 
 
 class Package(unittest.TestCase):
@@ -176,7 +167,7 @@ class Notes(unittest.TestCase):
             for name, (says, seconds) in self.SAY.items():
                 with self.subTest(name, backend=backend):
                     began = time.monotonic()
-                    done = python("-m", "evenloop", HERE / "notes" / f"{name}.py", backend=backend)
+                    done = python("-m", "evenloop", HERE / "notes" / f"{name}.py", EVENLOOP_BACKEND=backend)
                     took = time.monotonic() - began
                     self.assertEqual(" ".join(done.stdout.split("\n")).strip(), says, done.stderr)
                     if backend != "sim":
@@ -185,21 +176,10 @@ class Notes(unittest.TestCase):
 
 class Signals(unittest.TestCase):
     def check(self, text, signals, status, out):
-        for backend in ("uring", "epoll"):
-            with self.subTest(backend), subprocess.Popen(
-                    [sys.executable, "-c", textwrap.dedent(text)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                    env={**os.environ, "EVENLOOP_BACKEND": backend},
-                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
-                self.addCleanup(process.kill)       # a shell's background jobs ignore SIGINT: not this one
-                self.assertEqual(process.stdout.readline(), "ready\n")
-                for number in signals:
-                    process.send_signal(number)
-                try:
-                    said, errors = process.communicate(timeout=30)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    raise
-                self.assertEqual((process.returncode, said), (status, out), errors)
+        for backend in OURS:
+            with self.subTest(backend):
+                code, said, errors = outcome("-c", textwrap.dedent(text), signals=signals, EVENLOOP_BACKEND=backend)
+                self.assertEqual((code, said), (status, "ready\n" + out), errors)
 
     def test_ctrl_c_ends_a_loop_that_sleeps(self):
         self.check("""

@@ -16,6 +16,7 @@ import unittest
 import weakref
 
 import evenloop
+from support import LoopTest, turns, until
 
 # What a child does, in Python; -S and -E, so that it begins quickly.
 PYTHON = [sys.executable, "-S", "-E", "-c"]
@@ -72,23 +73,7 @@ class File:
         self.file.close()
 
 
-async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.001)
-
-
-async def turns(n=5):
-    for _ in range(n):
-        await asyncio.sleep(0.001)
-
-
-class Pipes(unittest.TestCase):
-    def on_both(self, function):
-        for backend in ("uring", "epoll"):
-            with self.subTest(backend):
-                with asyncio.Runner(loop_factory=lambda: evenloop.Loop(backend=backend)) as runner:
-                    runner.run(asyncio.wait_for(function(), 30))
-
+class Pipes(LoopTest):
     async def connected(self, read=Recorder, write=Recorder):
         """A pipe of which both ends are transports: ((transport, protocol), (transport, protocol))."""
         r, w = os.pipe()
@@ -504,9 +489,7 @@ class Pipes(unittest.TestCase):
         self.on_both(program)
 
 
-class Children(unittest.TestCase):
-    on_both = Pipes.on_both
-
+class Children(LoopTest):
     def test_five_megabytes_in_and_out(self):
         async def program():
             data = os.urandom(5 << 20)

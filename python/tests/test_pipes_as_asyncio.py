@@ -9,8 +9,8 @@ import socket
 import tty
 import unittest
 
-import evenloop
-from test_pipes import PYTHON, File, Recorder, turns, until
+from support import OURS, turns, until
+from test_pipes import PYTHON, File, Recorder
 
 
 class Case:
@@ -450,10 +450,10 @@ class AsAsyncio(unittest.TestCase):
             wanted = self.record(scenario, asyncio.SelectorEventLoop)
             self.assertTrue(wanted[0] or wanted[2], "nothing was recorded")
             self.assertTrue(all(closed == 1 for closed in wanted[3]))
-            for backend in ("uring", "epoll"):
+            for backend, make in OURS.items():
                 for debug in (False, True):
                     with self.subTest(scenario=scenario.__name__, backend=backend, debug=debug):
-                        self.assertEqual(self.record(scenario, lambda: evenloop.Loop(backend=backend), debug), wanted)
+                        self.assertEqual(self.record(scenario, make, debug), wanted)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Ctrl-C, signals, forks and the end of a process: each program on asyncio's loop and on ours, with one outcome."""
-import os
 import pathlib
 import signal
-import subprocess
 import sys
 import tempfile
 import textwrap
 import unittest
+
+from support import LOOPS, OURS, outcome
 
 PRELUDE = '''\
 import asyncio, os, signal, socket, sys, threading
@@ -63,31 +63,6 @@ async def echoing():
     return transport, echo
 
 '''
-OURS = ("uring", "epoll")
-LOOPS = ("asyncio", *OURS)
-TIMEOUT = 60
-
-
-def outcome(path, loop, signals, options):
-    """(exit status, output, errors). A signal is sent whenever the program says "ready"."""
-    process = subprocess.Popen(
-        [sys.executable, *options, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "EVENLOOP_BACKEND": loop},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))    # a shell's background jobs ignore it: not this one
-    said = ""
-    try:
-        for number in signals:
-            for line in process.stdout:
-                said += line
-                if line == "ready\n":
-                    process.send_signal(number)
-                    break
-        rest, errors = process.communicate(timeout=TIMEOUT)
-    except BaseException:
-        process.kill()
-        process.communicate()
-        raise
-    return process.returncode, said + rest, errors
 
 
 class Life(unittest.TestCase):
@@ -100,7 +75,7 @@ class Life(unittest.TestCase):
             path.write_text(PRELUDE + textwrap.dedent(text))
             for loop in loops:
                 with self.subTest(loop, options=options):
-                    check(*outcome(path, loop, signals, options))
+                    check(*outcome(*options, path, signals=signals, EVENLOOP_BACKEND=loop))
 
     def same(self, text, says, status=0, error="", **options):
         """The program ends so on each loop; `error` is the last line of the errors."""

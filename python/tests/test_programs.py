@@ -4,7 +4,7 @@ import contextlib
 import socket
 import unittest
 
-import evenloop
+from support import LoopTest
 
 try:
     import aiohttp
@@ -21,20 +21,7 @@ def free_socket():
     return socket.create_server(("127.0.0.1", 0))
 
 
-class Programs(unittest.TestCase):
-    def run_on_both(self, function):
-        for backend in ("uring", "epoll"):
-            with self.subTest(backend):
-                problems = []
-
-                async def main():
-                    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
-                    await asyncio.wait_for(function(), 30)
-
-                with asyncio.Runner(loop_factory=lambda: evenloop.Loop(backend=backend)) as runner:
-                    runner.run(main())
-                self.assertEqual(problems, [])
-
+class Programs(LoopTest):
     def test_aiohttp(self):
         async def program():
             async def hello(request):
@@ -65,7 +52,7 @@ class Programs(unittest.TestCase):
                     await ws.send_str("a")
                     self.assertEqual(await ws.receive_str(), "a!")
             await runner.cleanup()
-        self.run_on_both(program)
+        self.on_both(program)
 
     async def fetch(self, session, url):
         async with session.get(url) as response:
@@ -94,7 +81,7 @@ class Programs(unittest.TestCase):
                     self.assertEqual([a.text for a in answers], [f"/{i}" + "x" * i for i in range(20)])
                 server.should_exit = True
                 await task
-        self.run_on_both(program)
+        self.on_both(program)
 
     def test_websockets(self):
         async def program():
@@ -108,7 +95,7 @@ class Programs(unittest.TestCase):
                     for size in (1, 1000, 500_000):
                         await client.send("x" * size)
                         self.assertEqual(len(await client.recv()), size)
-        self.run_on_both(program)
+        self.on_both(program)
 
     def test_anyio(self):
         async def program():
@@ -129,7 +116,7 @@ class Programs(unittest.TestCase):
                 self.assertEqual(process.stdout, b"said\n")
                 group.cancel_scope.cancel()
             await listener.aclose()
-        self.run_on_both(program)
+        self.on_both(program)
 
 
 if __name__ == "__main__":

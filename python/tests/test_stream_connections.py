@@ -13,18 +13,16 @@ import weakref
 from unittest import mock
 
 import evenloop
-import test_leaks
+from support import SANITIZED, LoopTest, no_collector, resident, until
+from tls_peer import client_context, needs_certificate, server_context
 
 
-class Connections(unittest.TestCase):
+class Connections(LoopTest):
     """Over sockets, asyncio's functions and ours."""
 
     def each(self, function, **options):
-        for backend in ("uring", "epoll"):
-            for streams in (asyncio, evenloop):
-                with self.subTest(backend=backend, streams=streams.__name__):
-                    with asyncio.Runner(loop_factory=lambda: evenloop.Loop(backend=backend), **options) as runner:
-                        runner.run(asyncio.wait_for(function(streams), 30))
+        for streams in (asyncio, evenloop):
+            self.on_both(function, streams, **options)
 
     async def pair(self, streams, **options):
         """(reader, writer, the peer's reader, the peer's writer)"""
@@ -125,8 +123,7 @@ class Connections(unittest.TestCase):
                     await writer.drain()
                 writer.write_eof()
             flooding = asyncio.create_task(flood())
-            while not peer_reader._paused:
-                await asyncio.sleep(0.001)
+            await until(lambda: peer_reader._paused)
             done, pending = await asyncio.wait([flooding], timeout=0.2)
             self.assertTrue(pending, "drain() waits for the peer")
             self.assertFalse(peer_writer.transport.is_reading())
@@ -229,14 +226,8 @@ class Connections(unittest.TestCase):
             await self.finish(writer)
         self.each(program)
 
+    @needs_certificate
     def test_start_tls(self):
-        if sys.version_info < (3, 11):
-            self.skipTest("StreamWriter.start_tls is 3.11's")
-        try:
-            from test.test_asyncio import utils
-        except ImportError:
-            self.skipTest("no certificate: the package `test` is not installed")
-
         async def program(streams):
             served = asyncio.get_running_loop().create_future()
 
@@ -244,7 +235,7 @@ class Connections(unittest.TestCase):
                 self.assertEqual(await reader.readline(), b"STARTTLS\n")
                 writer.write(b"go\n")
                 await writer.drain()
-                await writer.start_tls(utils.simple_server_sslcontext())
+                await writer.start_tls(server_context())
                 self.assertIsNotNone(writer.get_extra_info("sslcontext"))
                 self.assertEqual(await reader.readexactly(6), b"secret")
                 writer.write(b"x" * 200_000 + b"\n")
@@ -255,7 +246,7 @@ class Connections(unittest.TestCase):
             reader, writer = await streams.open_connection(*server.sockets[0].getsockname(), limit=10 ** 6)
             writer.write(b"STARTTLS\n")
             self.assertEqual(await reader.readline(), b"go\n")
-            await writer.start_tls(utils.simple_client_sslcontext())
+            await writer.start_tls(client_context(), server_hostname="localhost")
             writer.write(b"secret")
             self.assertEqual(len(await reader.readline()), 200_001)
             self.assertEqual(await reader.read(), b"")
@@ -301,11 +292,9 @@ class Connections(unittest.TestCase):
                 self.assertEqual(await reader.read(), b"")
                 self.assertEqual(told[0]["message"], "Unhandled exception in client_connected_cb")
                 self.assertIsInstance(told[0]["transport"], asyncio.Transport)
-            while not theirs:
-                await asyncio.sleep(0.001)
+            await until(lambda: theirs)
             await self.finish(writer, theirs.pop())
-            while not told:             # up to 3.11 it is the task's, which goes with the connection
-                await asyncio.sleep(0.001)
+            await until(lambda: told)   # up to 3.11 it is the task's, which goes with the connection
             self.assertIsInstance(told[0]["exception"], LookupError)
             server.close()
         self.each(program)
@@ -431,28 +420,24 @@ class Connections(unittest.TestCase):
 
     def test_data_after_an_end_that_somebody_fed(self):
         async def program(streams):
-            told = []
-            asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
             reader, writer, peer_reader, peer_writer = await self.pair(streams)
             peer_reader.feed_eof()
             writer.write(b"abc")
             with self.assertRaisesRegex(AssertionError, "feed_data after feed_eof"):
                 await peer_writer.wait_closed()
-            self.assertEqual(told[0]["message"], "Fatal error: protocol.data_received() call failed.")
+            self.assertEqual(self.told(), ["Fatal error: protocol.data_received() call failed."])
             await self.finish(writer)
         self.each(program)
 
     def test_feeding_that_fails_is_the_protocols_failure(self):
         async def program(streams):
-            told = []
-            asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
             reader, writer, peer_reader, peer_writer = await self.pair(streams)
             view = memoryview(peer_reader._buffer)      # it cannot grow
             writer.write(b"abc")
             with self.assertRaises(BufferError):
                 await peer_reader.read(1)
-            self.assertEqual(told[0]["message"], "Fatal error: protocol.data_received() call failed.")
-            self.assertIsInstance(told[0]["exception"], BufferError)
+            self.assertIsInstance(self.problems[0]["exception"], BufferError)
+            self.assertEqual(self.told(), ["Fatal error: protocol.data_received() call failed."])
             view.release()
             writer.close()
             for each in (writer, peer_writer):
@@ -491,12 +476,8 @@ class Gone(unittest.TestCase):
                 reader = writer = peer_reader = peer_writer = task = server = None
                 await asyncio.sleep(0)
                 self.assertEqual([ref() for ref in seen], [None] * len(seen))
-        gc.collect()
-        gc.disable()
-        try:
+        with no_collector():
             evenloop.run(program())
-        finally:
-            gc.enable()
 
     def test_a_reader_that_is_dropped_drops_what_comes(self):
         async def program(streams):
@@ -550,11 +531,11 @@ class Gone(unittest.TestCase):
                     with self.assertRaises(ValueError):
                         await reader.readexactly(-1)
                 gc.collect()
-                return test_leaks.resident(), len(gc.get_objects())
+                return resident(), len(gc.get_objects())
             await many(200)
             before = await many(200)
             after = await many(2000)
-            if not test_leaks.SANITIZED:
+            if not SANITIZED:
                 self.assertLess(after[0] - before[0], 2 << 20)
             self.assertLess(after[1] - before[1], 100)
         evenloop.run(program())

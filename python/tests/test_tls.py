@@ -4,10 +4,11 @@ import os
 import ssl
 import unittest
 
-from tls_peer import TLS, VERSIONS, Recorder, client_context, server_context, set_up_module as setUpModule
+from support import Recorder, until
+from tls_peer import TLS, VERSIONS, client_context, server_context
 
 
-class Data(TLS, unittest.TestCase):
+class Data(TLS):
     def test_echo_and_what_is_told_about_the_connection(self):
         class Echo(Recorder):
             def data_received(self, data):
@@ -55,8 +56,7 @@ class Data(TLS, unittest.TestCase):
             server = await asyncio.start_server(exchange, "127.0.0.1", 0, ssl=server_context(version))
             await exchange(*await asyncio.open_connection(*server.sockets[0].getsockname(), ssl=client_context(),
                                                           server_hostname="localhost"))
-            while len(done) < 2:
-                await asyncio.sleep(0.001)
+            await until(lambda: len(done) >= 2)
             server.close()
         for version in VERSIONS:
             self.on_both(program, version)
@@ -209,8 +209,7 @@ class Data(TLS, unittest.TestCase):
             again.transport = transport
             transport.set_protocol(again)
             await peer.send(b"x" * 10)
-            while len(again.got) < 10:
-                await asyncio.sleep(0.001)
+            await until(lambda: len(again.got) >= 10)
             transport.set_protocol(after)
             transport.abort()
             await after.lost
@@ -232,8 +231,7 @@ class Data(TLS, unittest.TestCase):
             transport.set_protocol(Empty())
             await peer.send(b"x")
             self.assertIsInstance(await lost, RuntimeError)
-            self.assertEqual([p["message"] for p in self.problems], ["Fatal error on SSL protocol"])
-            self.problems.clear()
+            self.assertEqual(self.told(), ["Fatal error on SSL protocol"])
         lost = None
         self.on_both(program)
 
@@ -259,14 +257,12 @@ class Data(TLS, unittest.TestCase):
             protocol.pieces.clear()
             protocol.data_received = lambda data: (protocol.pieces.append(data), transport.pause_reading())
             await peer.send(b"one")
-            while not protocol.pieces:
-                await asyncio.sleep(0.001)
+            await until(lambda: protocol.pieces)
             await peer.send(b"two")
             await asyncio.sleep(0.02)
             self.assertEqual(protocol.pieces, [b"one"])
             transport.resume_reading()
-            while len(protocol.pieces) < 2:
-                await asyncio.sleep(0.001)
+            await until(lambda: len(protocol.pieces) >= 2)
             self.assertEqual(protocol.pieces, [b"one", b"two"])
             transport.abort()
             await protocol.lost
@@ -288,8 +284,7 @@ class Data(TLS, unittest.TestCase):
             self.assertLess(transport.get_write_buffer_size(), high + size + 22)
             got = await peer.receive(written)
             self.assertEqual(len(got), written)
-            while len(protocol.events) < 2:
-                await asyncio.sleep(0.001)
+            await until(lambda: len(protocol.events) >= 2)
             self.assertEqual(protocol.events, ["pause", "resume"])
             self.assertEqual(transport.get_write_buffer_size(), 0)
             transport.abort()
@@ -306,8 +301,7 @@ class Data(TLS, unittest.TestCase):
             transport, protocol, peer = await self.connected(Failing)
             transport.write(bytes(3 << 20))      # the transport's
             transport.write(bytes(1 << 20))
-            self.assertEqual([p["message"] for p in self.problems], ["protocol.pause_writing() failed"])
-            self.problems.clear()
+            self.assertEqual(self.told(), ["protocol.pause_writing() failed"])
             self.assertEqual(len(await peer.receive(4 << 20)), 4 << 20)
             transport.abort()
             await protocol.lost

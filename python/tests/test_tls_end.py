@@ -9,10 +9,11 @@ import unittest
 import weakref
 
 import evenloop
-from tls_peer import TLS, VERSIONS, Peer, Recorder, client_context, server_context, set_up_module as setUpModule
+from support import Recorder, no_collector, until
+from tls_peer import TLS, VERSIONS, Peer, client_context, server_context
 
 
-class End(TLS, unittest.TestCase):
+class End(TLS):
     def test_close_sends_what_was_written_and_says_goodbye(self):
         async def program(version):
             transport, protocol, peer = await self.connected(version=version)
@@ -208,8 +209,7 @@ class End(TLS, unittest.TestCase):
             await peer.send(b"x")
             self.assertEqual(await peer.receive(6), b"before")
             self.assertIsInstance(await protocol.lost, ZeroDivisionError)
-            self.assertEqual([p["message"] for p in self.problems], ["Fatal error on SSL protocol"])
-            self.problems.clear()
+            self.assertEqual(self.told(), ["Fatal error on SSL protocol"])
         self.on_both(program)
 
     def test_an_exit_in_a_delivery_leaves_the_run(self):
@@ -284,9 +284,7 @@ class End(TLS, unittest.TestCase):
     def test_nothing_is_left_in_cycles(self):
         async def program(end):
             transport, protocol, peer = await self.connected()
-            gc.collect()
-            gc.disable()
-            try:
+            with no_collector():
                 gone = [weakref.ref(o) for o in (transport, protocol, transport._ssl_protocol,
                                                  transport.get_extra_info("ssl_object"))]
                 transport.write(b"x" * 1000)
@@ -305,8 +303,6 @@ class End(TLS, unittest.TestCase):
                 for _ in range(3):
                     await asyncio.sleep(0)
                 self.assertEqual([ref() for ref in gone], [None] * 4)
-            finally:
-                gc.enable()
         for end in ("close", "abort", "peer"):
             self.on_both(program, end)
 
@@ -319,8 +315,7 @@ class End(TLS, unittest.TestCase):
             async def handle(reader, writer):
                 self.assertEqual(await reader.readline(), b"STARTTLS\n")
                 # The client does not wait: its first bytes are in the reader, or in the transport, already.
-                while not reader._buffer:
-                    await asyncio.sleep(0.001)
+                await until(lambda: reader._buffer)
                 await writer.start_tls(server_context())
                 writer.write(await reader.readexactly(5))
                 await writer.drain()

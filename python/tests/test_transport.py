@@ -9,36 +9,10 @@ import unittest
 import weakref
 
 import evenloop
+from support import LoopTest, Recorder, until
 
 
-class Recorder(asyncio.Protocol):
-    def __init__(self):
-        self.data, self.events = bytearray(), []
-        self.lost = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def data_received(self, data):
-        self.data += data
-
-    def pause_writing(self):
-        self.events.append("pause")
-
-    def resume_writing(self):
-        self.events.append("resume")
-
-    def connection_lost(self, exc):
-        self.lost.set_result(exc)
-
-
-class Transport(unittest.TestCase):
-    def on_both(self, function):
-        for backend in ("uring", "epoll"):
-            with self.subTest(backend):
-                with asyncio.Runner(loop_factory=lambda: evenloop.Loop(backend=backend)) as runner:
-                    runner.run(asyncio.wait_for(function(), 20))
-
+class Transport(LoopTest):
     async def connected(self, factory=Recorder):
         ours, theirs = socket.socketpair()
         transport, protocol = await asyncio.get_running_loop().create_connection(factory, sock=ours)
@@ -57,9 +31,8 @@ class Transport(unittest.TestCase):
             transport, protocol, peer = await self.connected(Restless)
             data = os.urandom(4 << 20)
             await asyncio.get_running_loop().sock_sendall(peer, data)
-            while len(protocol.data) < len(data):
-                await asyncio.sleep(0.001)
-            self.assertEqual(bytes(protocol.data), data)
+            await protocol.until(len(data))
+            self.assertEqual(protocol.data, data)
             transport.close()
             await protocol.lost
         self.on_both(program)
@@ -83,17 +56,15 @@ class Transport(unittest.TestCase):
             transport, protocol, peer = await self.connected(Small)
             peer.send(b"one two three")
             for want in (1, 2, 3, 4):
-                while len(protocol.got) < want:
-                    await asyncio.sleep(0.001)
+                await until(lambda: len(protocol.got) >= want)
                 await asyncio.sleep(0.005)
                 self.assertEqual(len(protocol.got), want)
                 if want == 2:           # what is left is another protocol's
                     plain = Recorder()
                     transport.set_protocol(plain)
                     transport.resume_reading()
-                    while len(plain.data) < 5:
-                        await asyncio.sleep(0.001)
-                    self.assertEqual(bytes(plain.data), b"three")
+                    await plain.until(5)
+                    self.assertEqual(plain.data, b"three")
                     break
                 transport.resume_reading()
             transport.abort()
@@ -122,9 +93,8 @@ class Transport(unittest.TestCase):
             transport, protocol, peer = await self.connected(Resting)
             data = os.urandom(4 << 20)
             await asyncio.get_running_loop().sock_sendall(peer, data)
-            while len(protocol.data) < len(data):
-                await asyncio.sleep(0.001)
-            self.assertEqual(bytes(protocol.data), data)
+            await until(lambda: len(protocol.data) >= len(data))
+            self.assertEqual(protocol.data, data)
             transport.abort()
             await asyncio.sleep(0)
         self.on_both(program)
@@ -141,8 +111,7 @@ class Transport(unittest.TestCase):
             while got < size - transport.get_write_buffer_size():
                 got += len(peer.recv(1 << 20))
             transport.write(b"y" * 10000)       # the same turn: all of it finds room now
-            while protocol.events != ["pause", "resume"]:
-                await asyncio.sleep(0.001)
+            await until(lambda: protocol.events == ["pause", "resume"])
             transport.close()
             await protocol.lost
         self.on_both(program)
@@ -235,8 +204,6 @@ class Transport(unittest.TestCase):
                 raise LookupError("bad")
 
         async def program():
-            told = []
-            asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["exception"]))
             transport, protocol, peer = await self.connected(Bad)
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             transport.write(b"x" * 4_000_000)
@@ -246,7 +213,7 @@ class Transport(unittest.TestCase):
                     peer.recv(1 << 20)
                 except BlockingIOError:
                     await asyncio.sleep(0.001)
-            self.assertIsInstance(told[0], LookupError)
+            self.assertIsInstance(self.told("exception")[0], LookupError)
         self.on_both(program)
 
     def test_a_write_after_the_loop_was_closed(self):

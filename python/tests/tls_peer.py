@@ -1,5 +1,8 @@
-"""The other end of a TLS connection by hand, over a socket: it decides which bytes come when, and sees which records came."""
+"""What tests of TLS have in common: a certificate; and a peer, TLS by hand over a socket, which decides which bytes come when
+and sees which records came."""
 import asyncio
+import atexit
+import functools
 import pathlib
 import shutil
 import socket
@@ -8,74 +11,37 @@ import subprocess
 import tempfile
 import unittest
 
-import evenloop
+from support import LoopTest, Recorder
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
+needs_certificate = unittest.skipUnless(shutil.which("openssl"), "the openssl command is missing")
 
-def set_up_module():
-    """A module's setUpModule()."""
-    global folder
-    if not shutil.which("openssl"):
-        raise unittest.SkipTest("the openssl command is missing")
+
+@functools.cache
+def certificate():
+    """(Its file, its key's); of localhost, and nobody trusts it who is not told to."""
     folder = pathlib.Path(tempfile.mkdtemp())
-    unittest.addModuleCleanup(shutil.rmtree, folder)
+    atexit.register(shutil.rmtree, folder)
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
                     "-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key", "-out", folder / "certificate"],
                    check=True, capture_output=True)
+    return folder / "certificate", folder / "key"
 
 
 def server_context(version=None):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "certificate", folder / "key")
+    context.load_cert_chain(*certificate())
     if version:
         context.minimum_version = context.maximum_version = VERSIONS[version]
     return context
 
 
 def client_context(version=None):
-    context = ssl.create_default_context(cafile=folder / "certificate")
+    context = ssl.create_default_context(cafile=certificate()[0])
     if version:
         context.minimum_version = context.maximum_version = VERSIONS[version]
     return context
-
-
-class Recorder(asyncio.Protocol):
-    def __init__(self):
-        self.pieces, self.events = [], []
-        self.lost = asyncio.get_running_loop().create_future()
-        self.changed = asyncio.Event()
-
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def data_received(self, data):
-        self.pieces.append(data)
-        self.changed.set()
-
-    @property
-    def data(self):
-        return b"".join(self.pieces)
-
-    async def until(self, n):
-        """n bytes came."""
-        while sum(map(len, self.pieces)) < n:
-            self.changed.clear()
-            await self.changed.wait()
-
-    def pause_writing(self):
-        self.events.append("pause")
-
-    def resume_writing(self):
-        self.events.append("resume")
-        self.changed.set()
-
-    def eof_received(self):
-        self.events.append("eof")
-
-    def connection_lost(self, exc):
-        self.lost.set_result(exc)
-        self.changed.set()
 
 
 class Peer:
@@ -135,18 +101,9 @@ class Peer:
         return lengths
 
 
-class TLS:
+@needs_certificate
+class TLS(LoopTest):
     """Connections on both backends, the other end of them a Peer."""
-
-    def on_both(self, function, *args):
-        for backend in ("uring", "epoll"):
-            with self.subTest(backend, args=args):
-                self.problems = []
-                with asyncio.Runner(loop_factory=lambda: evenloop.Loop(backend=backend)) as runner:
-                    runner.get_loop().set_exception_handler(lambda loop, context: self.problems.append(context))
-                    runner.run(asyncio.wait_for(function(*args), 40))
-                    runner.run(asyncio.sleep(0))
-                self.assertEqual(self.problems, [])
 
     async def connected(self, factory=Recorder, version=None, server_side=False, hold=False, **options):
         """(transport, protocol, peer): ours is the client, if nothing else is said."""
