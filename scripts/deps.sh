@@ -11,7 +11,7 @@ for goal in "$@"; do
     check)
         packages="$packages clang libclang-rt-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross util-linux"
         ;;
-    python) packages="$packages python3-dev python3-venv libpython3.11-testsuite" ;;
+    python) packages="$packages python3-dev python3-venv libpython3.11-testsuite openssl" ;;
     bench) packages="$packages g++ libuv1-dev libboost-context-dev libssl-dev openssl strace valgrind wrk" ;;
     *) echo "scripts/deps.sh: '$goal' is none of build, test, clang, check, python, bench" >&2; exit 2 ;;
     esac
