@@ -82,6 +82,7 @@ struct state {
     unsigned spare_count;
     PyObject *empty_tuple, *minus_one, *names_loop, *names_context;
     PyObject *tasks, *futures;  /* the dicts of asyncio's modules: somebody may patch their classes */
+    uint64_t tasks_version, futures_version;    /* of the dicts, when the classes were still asyncio's */
 #define STRING(name, text) PyObject *str_##name;
     STRINGS(STRING)
 #undef STRING

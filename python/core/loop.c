@@ -291,6 +291,22 @@ static PyObject *keywords_of(struct loop *loop)
     return keywords;
 }
 
+/* Is it still asyncio's? Until 3.11 a dict has a version: one that was not changed since need not be asked. */
+static bool is_own(PyObject *dict, uint64_t *version, PyObject *name, PyObject *own)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    const uint64_t now = ((PyDictObject *)(void *)dict)->ma_version_tag;
+    if (now == *version)
+        return true;
+#else
+    const uint64_t now = 0;
+#endif
+    if (PyDict_GetItemWithError(dict, name) != own)
+        return false;
+    *version = now;
+    return true;
+}
+
 static PyObject *create_task(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
     struct loop *loop = as_loop(self);
@@ -300,7 +316,7 @@ static PyObject *create_task(PyObject *self, PyObject *const *args, Py_ssize_t n
     if (!loop_check_open(loop))
         return NULL;
     if (n != 1 || named > NAMES_MAX || loop->debug || (loop->task_factory && loop->task_factory != Py_None) ||
-        PyDict_GetItemWithError(state->tasks, state->str_task) != state->task) {
+        !is_own(state->tasks, &state->tasks_version, state->str_task, state->task)) {
         PyObject *bound[NAMES_MAX + 4] = { self };
         if (n + named > NAMES_MAX + 3) {
             PyErr_SetString(PyExc_TypeError, "create_task() takes a coroutine, name= and context=");
@@ -331,7 +347,7 @@ static PyObject *create_task(PyObject *self, PyObject *const *args, Py_ssize_t n
 PyObject *future_new(struct loop *loop)
 {
     struct state *state = loop->state;
-    if (PyDict_GetItemWithError(state->futures, state->str_future) != state->future_type)
+    if (!is_own(state->futures, &state->futures_version, state->str_future, state->future_type))
         return PyObject_CallOneArg(state->create_future, (PyObject *)loop);
     PyObject *keywords = keywords_of(loop);
     PyObject *future = keywords ? PyObject_Call(state->future_type, state->empty_tuple, keywords) : NULL;

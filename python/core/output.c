@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CHUNKS_FIRST = 4, JOINED_MAX = 64 * 1024 };
+enum { CHUNKS_FIRST = 4, JOINED_MAX = 64 * 1024, TRIED_MAX = 16 * 1024 };
 
 /* Where asyncio's slots lie in an object: the same in every interpreter of the process. */
 static struct {
@@ -205,7 +205,8 @@ static void flush(even_handle *h)
         even_call_soon(o->held.loop->core, h);
         return;
     }
-    if (o->tries_first)
+    /* Where much is left to send, an operation that finds no room waits for it, and no call is made twice. */
+    if (o->tries_first && (!o->socket || o->apart || o->size <= TRIED_MAX))
         output_send_now(o);
     send_next(o);
     if (!output_is_sending(o))
