@@ -373,7 +373,7 @@ static PyObject *add_callback(PyObject *self, PyObject *handle)
     if (run)
         soon = handle_new(loop, run, NULL, 0, NULL);
     Py_XDECREF(run);
-    if (!soon)
+    if (!still_open(loop, &soon))
         return NULL;
     int rc = handle_queue_threadsafe(loop, soon);
     Py_DECREF(soon);
