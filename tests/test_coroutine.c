@@ -1,4 +1,5 @@
-/* Coroutine functions and their objects: definitions, arguments, results, failures, the inline await, and every misuse. */
+/* Coroutine functions and their objects: definitions, arguments, results, failures, the inline await, and every misuse.
+ * (It is over 800 lines because the misuses alone are many, each a program that must say so.) */
 #define EVEN_SHORT_NAMES
 #define TEST_ON TEST_ALL
 #include "story.h"

@@ -1,4 +1,5 @@
-/* The loop: its queue, its timers, its ends, and the ways into it from outside. */
+/* The loop: its queue, its timers, its ends, and the ways into it from outside.
+ * (It is over 800 lines because it is of one function, and its tests share one kind of note of what ran when.) */
 #define TEST_ON TEST_ALL
 #include "test.h"
 #include "loop/loop.h"

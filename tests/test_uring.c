@@ -1,4 +1,5 @@
-/* What only the io_uring backend can get wrong: rings that belong to threads, full rings, and the races of a cancel. */
+/* What only the io_uring backend can get wrong: rings that belong to threads, full rings, and the races of a cancel.
+ * (It is over 800 lines because it is of one file, and its tests share how they fill a ring.) */
 #define TEST_ON TEST_URING
 #include "test.h"
 #include "base/faults.h"

@@ -1,4 +1,5 @@
 /* io_uring (Linux 6.1 and later): what was started is handed over in one batch with the wait, one system call a pass.
+ * (It is over 800 lines because an operation moves between lists that all of its parts share; receiving is uring_receive.c.)
  *
  * An operation always stands in exactly one list, linked through its handle:
  *
@@ -146,7 +147,7 @@ static int ring_make(struct even__uring_state *s)
         io_uring_queue_exit(&s->ring);
         return rc;
     }
-    /* liburing 2.6 and later make a ring without it, where the kernel can. */
+    /* Later versions of liburing make a ring without it, where the kernel can. */
     for (unsigned i = 0; s->ring.sq.array && i < p.sq_entries; i++)
         s->ring.sq.array[i] = i;
     s->made = true;
