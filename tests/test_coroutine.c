@@ -1,5 +1,5 @@
 /* Coroutine functions and their objects: definitions, arguments, results, failures, the inline await, and every misuse.
- * (It is over 800 lines because the misuses alone are many, each a program that must say so.) */
+ * (It is over 800 lines because its tests share the same small coroutines.) */
 #define EVEN_SHORT_NAMES
 #define TEST_ON TEST_ALL
 #include "story.h"
