@@ -1,7 +1,12 @@
 """python -m evenloop [OPTIONS] FILE.py [ARGUMENTS], or -m MODULE [ARGUMENTS]: run a program of asyncio's on evenloop."""
+import builtins
+import io
 import os
+import pkgutil
 import runpy
 import sys
+import types
+from importlib.machinery import SourceFileLoader
 
 import evenloop
 
@@ -52,6 +57,24 @@ def take_options(arguments):
         os.environ["EVENLOOP_SEED"] = seed
 
 
+def run_file(name):
+    """Run it as `python FILE.py` does: __file__ is absolute, sys.argv[0] as written, and it is __main__ to the end."""
+    path = os.path.join(os.getcwd(), name)
+    sys.path[0] = os.path.dirname(os.path.realpath(path))
+    if pkgutil.get_importer(path) is not None:      # a folder or an archive, with a __main__ inside
+        runpy.run_path(name, run_name="__main__")
+        return
+    with io.open_code(path) as file:
+        code = pkgutil.read_code(file)              # of a .pyc; else None
+    if code is None:
+        with io.open_code(path) as file:
+            code = compile(file.read(), path, "exec", dont_inherit=True)
+    module = types.ModuleType("__main__")
+    module.__file__, module.__loader__, module.__builtins__ = path, SourceFileLoader("__main__", path), builtins
+    sys.modules["__main__"] = module
+    exec(code, module.__dict__)
+
+
 def main():
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -77,8 +100,7 @@ def main():
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
         return 0
     sys.argv = arguments
-    sys.path[0] = os.path.dirname(os.path.abspath(arguments[0]))
-    runpy.run_path(arguments[0], run_name="__main__")
+    run_file(arguments[0])
     return 0
 
 

@@ -1,6 +1,7 @@
 """The package: what it is, what it leaves alone, and the ways into it."""
 import asyncio
 import pathlib
+import py_compile
 import signal
 import socket
 import tempfile
@@ -8,6 +9,7 @@ import textwrap
 import threading
 import time
 import unittest
+import zipapp
 
 import evenloop
 from support import OURS, outcome, python
@@ -133,6 +135,35 @@ class Main(unittest.TestCase):
             file.flush()
             done = python("-m", "evenloop", file.name, "a", "-b")
         self.assertEqual(done.stdout, "evenloop._loop ['a', '-b'] __main__\n", done.stderr)
+
+    def test_a_file_finds_itself_and_its_classes(self):
+        """As under `python FILE.py`: __file__ is absolute, sys.argv[0] as written, and __main__ stays to the end."""
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "program.py").write_text(textwrap.dedent("""
+                import atexit, os, pickle, sys
+                class Thing:
+                    pass
+                atexit.register(lambda: print(type(pickle.loads(pickle.dumps(Thing()))) is Thing))
+                print(__file__, sys.argv, sys.path[0], __spec__, type(__loader__).__name__, __builtins__.print is print)
+            """))
+            pathlib.Path(folder, "inner", "more").mkdir(parents=True)
+            pathlib.Path(folder, "link").symlink_to("inner/more")
+            pathlib.Path(folder, "inner", "program.py").symlink_to("../program.py")
+            for name in ("program.py", "./program.py", "inner/program.py", "link/../program.py", f"{folder}/program.py"):
+                said, ours = (python(*how, name, "a", cwd=folder) for how in ((), ("-m", "evenloop")))
+                self.assertTrue(said.stdout.startswith("/") and said.stdout.endswith("True\n"), said)
+                self.assertEqual((ours.returncode, ours.stdout), (0, said.stdout), ours.stderr)
+
+    def test_what_else_may_be_run_as_a_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            inside = pathlib.Path(folder, "inside")
+            inside.mkdir()
+            inside.joinpath("__main__.py").write_text("print(__name__, __file__.rpartition('/')[2])\n")
+            py_compile.compile(inside / "__main__.py", pathlib.Path(folder, "compiled.pyc"))
+            zipapp.create_archive(inside, pathlib.Path(folder, "archive.pyz"))
+            for name, says in (("inside", "__main__.py"), ("archive.pyz", "__main__.py"), ("compiled.pyc", "compiled.pyc")):
+                done = python("-m", "evenloop", name, cwd=folder)
+                self.assertEqual(done.stdout, f"__main__ {says}\n", done.stderr)
 
     def test_a_module(self):
         with tempfile.TemporaryDirectory() as folder:
