@@ -9,6 +9,7 @@ import types
 from importlib.machinery import SourceFileLoader
 
 import evenloop
+from evenloop import _check
 
 USAGE = "usage: python -m evenloop [OPTIONS] (FILE.py | -m MODULE) [ARGUMENTS]"
 OPTIONS = """\
@@ -16,6 +17,8 @@ OPTIONS = """\
   --virtual-time   run on a simulated clock: sleeps take no time, each run is like the one before
   --seed N         with --virtual-time: vary what may come in any order; the same number, the same order
   --backend NAME   uring or epoll; without it, the best that works here
+  --check          print at the end, on standard error, each event loop that ran in the program's processes;
+                   the exit status is 1 if one was not evenloop's, else the program's
   -h, --help       this text
   -V, --version"""
 
@@ -25,8 +28,8 @@ class Wrong(Exception):
 
 
 def take_options(arguments):
-    """Take the options from the front; they go into the environment, where each loop finds them."""
-    explain, virtual, backend, seed = False, False, None, None
+    """Take the options from the front; they go into the environment, where each loop finds them. True: --check."""
+    explain, virtual, backend, seed, check = False, False, None, None, False
     while arguments and arguments[0].startswith("--"):
         option, given, value = arguments.pop(0).partition("=")
         if option in ("--seed", "--backend") and not given:
@@ -41,6 +44,8 @@ def take_options(arguments):
             explain = True
         elif option == "--virtual-time" and not given:
             virtual = True
+        elif option == "--check" and not given:
+            check = True
         else:
             raise Wrong(f"unknown option {option}")
     if virtual and backend:
@@ -49,12 +54,15 @@ def take_options(arguments):
         raise Wrong(f"no backend is called '{backend}'; there are uring and epoll, and --virtual-time")
     if seed is not None and not (seed.isascii() and seed.isdigit() and int(seed) < 1 << 64):
         raise Wrong(f"the seed '{seed}' is not a whole number")
+    if check and (sys.flags.ignore_environment or sys.flags.no_site):
+        raise Wrong("--check needs the environment and `site` in the program, so it goes with none of -E, -I, -S")
     if explain:
         os.environ["EVENLOOP_EXPLAIN"] = "1"
     if virtual or backend:
         os.environ["EVENLOOP_BACKEND"] = backend or "sim"
     if seed:
         os.environ["EVENLOOP_SEED"] = seed
+    return check
 
 
 def run_file(name):
@@ -84,7 +92,7 @@ def main():
         print("evenloop", evenloop.__version__)
         return 0
     try:
-        take_options(arguments)
+        check = take_options(arguments)
         if not arguments:
             raise Wrong("which file, or which module?")
         if arguments[0].startswith("-") and arguments[0] != "-m":
@@ -94,6 +102,10 @@ def main():
     except Wrong as why:
         print(f"evenloop: {why}", USAGE, sep="\n", file=sys.stderr)
         return 2
+    if check:
+        given = len(sys.argv) - 1
+        options = [option for option in sys.argv[1:1 + given - len(arguments)] if option != "--check"]
+        return _check.run(sys.orig_argv[1:len(sys.orig_argv) - given] + options + arguments)
     evenloop.install()
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
