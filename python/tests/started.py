@@ -1,5 +1,6 @@
 """Programs of others, started as their users start them: what they say, what they answer, and how they end."""
 import contextlib
+import functools
 import http.client
 import importlib.util
 import os
@@ -7,6 +8,7 @@ import re
 import selectors
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -35,15 +37,37 @@ async def app(scope, receive, send):
 """
 
 
+# (What is run, its line) as in the manual's tables, each with a test that starts it. Those of other loops have no name.
+STARTED = set()
+
+
+def line(what, text):
+    """The test gets this line, and starts it."""
+    STARTED.add((what, text))
+    return lambda test: functools.wraps(test)(lambda self, *others: test(self, text, *others))
+
+
+def is_there(module):
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:             # not even what it is a part of
+        return False
+
+
 def installed(*modules):
     """A test needs these; it is skipped where one is missing."""
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    missing = [name for name in modules if not is_there(name)]
     return unittest.skipIf(missing, f"not installed: {', '.join(missing)}")
 
 
-def words(line):
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+def words(command):
     """Of a command line: `python` and the commands beside it are those of the environment that runs this."""
-    first, *rest = shlex.split(line)
+    first, *rest = shlex.split(command)
     return [sys.executable if first == "python" else os.path.join(os.path.dirname(sys.executable), first), *rest]
 
 
@@ -106,8 +130,9 @@ class Started:
                 connection.close()
 
     def end(self, number=signal.SIGTERM):
-        """It is told to end, and does: the exit status, and all that it ever said."""
-        self.process.send_signal(number)
+        """It is told to end (None: it does so by itself): the exit status, and all that it ever said."""
+        if number is not None:
+            self.process.send_signal(number)
         while self._read():
             pass
         return self.process.wait(PATIENCE), self.said
