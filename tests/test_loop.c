@@ -340,6 +340,54 @@ TEST(a_due_timer_can_be_canceled_or_moved_by_one_before_it)
     close_loop(loop);
 }
 
+/* By a clock of the program's, which stands or jumps, timers are due when that says so. */
+TEST(timers_go_by_another_clock)
+{
+    even_loop *loop = new_loop();
+    struct note notes[] = { note(loop, 'a', NULL), note(loop, 'b', NULL), note(loop, 'c', NULL) };
+    const int64_t at[] = { 3600, 7200, 3600 };
+    begin_story();
+    loop->own_clock = true;
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(even_call_at_ns(loop, &notes[i].timer, at[i]), 0);
+    loop->own_now = 3599;
+    assert_int_equal(even__loop_timeout_ns(loop), 1);
+    even_loop_step(loop);
+    assert_string_equal(story, "");
+    loop->own_now = 3600;
+    even_loop_step(loop);
+    assert_string_equal(story, "ac");
+    loop->own_clock = false;        /* by the loop's own it is long due */
+    even_loop_step(loop);
+    assert_string_equal(story, "acb");
+    close_loop(loop);
+}
+
+/* Parts of a pass, from inside a handle: what is due is queued behind what is queued already, and nothing runs. */
+static void arm_and_look(struct note *n)
+{
+    assert_int_equal(even_call_later(n->loop, &n->other->timer, -1), 0);
+    even__loop_queue_due(n->loop);
+    assert_int_equal(even__loop_look(n->loop, 0), 0);
+    assert_string_equal(story, "a");
+    assert_true(even_handle_is_queued(&n->other->timer.handle));
+}
+
+TEST(a_look_from_inside_a_handle_runs_nothing)
+{
+    even_loop *loop = new_loop();
+    struct note a = note(loop, 'a', arm_and_look), b = note(loop, 'b', NULL), due = note(loop, 't', NULL);
+    begin_story();
+    a.other = &due;
+    even_call_soon(loop, &a.handle);
+    even_call_soon(loop, &b.handle);
+    even_loop_step(loop);
+    assert_string_equal(story, "ab");
+    even_loop_step(loop);
+    assert_string_equal(story, "abt");
+    close_loop(loop);
+}
+
 TEST(odd_times)
 {
     even_loop *loop = new_loop();

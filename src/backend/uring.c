@@ -734,7 +734,6 @@ static int uring_fd(even_loop *loop)
 static int uring_poll(even_loop *loop, int64_t timeout)
 {
     struct even__uring_state *s = loop->backend_state;
-    even__receivers_return(loop);
     bool all = fill(s);
     s->waited = false;
     if (end_all(s) || !all || io_uring_cq_ready(&s->ring))

@@ -21,7 +21,7 @@ int64_t even__loop_timeout_ns(even_loop *loop)
     const even_timer *first = even__timers_first(&loop->timers);
     if (!first)
         return -1;
-    int64_t now = loop->backend->now(loop);
+    int64_t now = even__unlikely(loop->own_clock) ? loop->own_now : loop->backend->now(loop);
     return first->deadline > now ? first->deadline - now : 0;
 }
 
@@ -45,6 +45,27 @@ static int poll_backend(even_loop *loop, int64_t timeout)
     return rc;
 }
 
+int even__loop_look(even_loop *loop, int64_t timeout)
+{
+    even__trace_poll(loop, timeout);
+    int rc = poll_backend(loop, timeout);
+    if (even__unlikely(rc < 0))
+        return rc;
+    loop->looks_skipped = 0;
+    loop->looked_at = loop->backend->now(loop);
+    return 0;
+}
+
+void even__loop_queue_due(even_loop *loop)
+{
+    const int64_t now = even__unlikely(loop->own_clock) ? loop->own_now : loop->backend->now(loop);
+    even_timer *t;
+    while ((t = even__timers_first(&loop->timers)) && t->deadline <= now) { /* bounded: `now` stands still */
+        even__timers_remove(&loop->timers, t);
+        even__call_soon(loop, &t->handle);
+    }
+}
+
 even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
 {
     /* 1. The time-out: 0 if anything is ready or a stop was asked for, else up to the first deadline. */
@@ -54,12 +75,10 @@ even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
 
     /* 2. Submit what was started, and wait. 3. What is over queues its handles; so do the wake-ups of other threads. */
     if (timeout != 0 || even__queue_is_empty(&loop->ready) || loop->stopping || look_is_due(loop)) {
-        even__trace_poll(loop, timeout);
-        int rc = poll_backend(loop, timeout);
+        even__receivers_return(loop);       /* here, and not in a look from inside a handle: what is lent then is in use */
+        int rc = even__loop_look(loop, timeout);
         if (even__unlikely(rc < 0))
             return rc;
-        loop->looks_skipped = 0;
-        loop->looked_at = loop->backend->now(loop);
     } else {
         loop->looks_skipped++;
     }
@@ -67,14 +86,8 @@ even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
     even__inbox_take(loop);
 
     /* 4. Timers that are due queue their handles, in the order of their deadlines. */
-    if (loop->timers.count) {
-        int64_t now = loop->backend->now(loop);
-        even_timer *t;
-        while ((t = even__timers_first(&loop->timers)) && t->deadline <= now) { /* bounded: `now` stands still */
-            even__timers_remove(&loop->timers, t);
-            even__call_soon(loop, &t->handle);
-        }
-    }
+    if (loop->timers.count)
+        even__loop_queue_due(loop);
 
     /* 5. Run exactly the handles that are queued now; what they queue is for the next pass. */
     even__queue_splice(&loop->batch, &loop->ready);
@@ -84,6 +97,7 @@ even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
         h->run(h);
     }
     loop->passes++;
+    loop->turns++;
     even__check_slow(even__loop_is_valid(loop));
     return loop->error;
 }

@@ -34,6 +34,9 @@ struct even_loop {
     pid_t pid;                      /* of the process that made it */
     unsigned forks;                 /* of that process, when it did */
     uint64_t passes;
+    uint64_t turns;                 /* the same, and those of a program's own that are made inside of one */
+    int64_t own_now;                /* what the timers go by instead of the backend's clock, */
+    bool own_clock;                 /* if so: a clock of the program's */
     uint64_t random;                /* state of the generator; 0 without a seed */
     bool seeded;
     even_handle watches;            /* all that were started */
@@ -75,6 +78,12 @@ static inline bool even__loop_is_parents(const even_loop *loop)
 
 /* One pass. 0, or the failure that ends the run. */
 int even__loop_pass(even_loop *loop, bool may_block);
+
+/* Parts of a pass, for whoever needs one of them alone, from inside a handle as well: no handle runs. Steps 2 and 3: submit what
+ * was started, wait for `timeout` ns at most (-1: for as long as it takes), and queue the handles of what is over. Step 4: queue
+ * the timers that are due. */
+int even__loop_look(even_loop *loop, int64_t timeout);
+void even__loop_queue_due(even_loop *loop);
 
 /* Begin and end a run in this thread: what even_loop_run_forever() does around its passes. */
 int even__loop_enter(even_loop *loop);

@@ -260,8 +260,8 @@ void even_receiver_stop(even_receiver *r)
 /* It has had its share of this pass. */
 static bool is_served(even_receiver *r)
 {
-    if (r->pass != r->loop->passes) {
-        r->pass = r->loop->passes;
+    if (r->pass != r->loop->turns) {
+        r->pass = r->loop->turns;
         r->taken = 0;
     }
     return r->taken >= PASS_MAX;
