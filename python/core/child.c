@@ -57,15 +57,18 @@ static void ended(even_handle *h)
         return;
     }
     PyObject *args[] = { PyLong_FromLong(c->process.pid), return_code(c->process.status) };
-    PyObject *handle = args[0] && args[1] ? handle_new(loop, c->callback, args, 2, c->context) : NULL;
+    PyObject *callback = Py_NewRef(c->callback);
+    /* only: a run closes no loop */
+    PyObject *handle = args[0] && args[1] ? handle_new(loop, callback, args, 2, c->context) : NULL;
+    let_go(c);
     if (handle)
-        handle_call(loop, handle);
+        handle_call(loop, handle);      /* only: the child is let go of; its end comes last */
     else if (!loop_takes_exception(loop))
-        PyErr_WriteUnraisable(c->callback);
+        PyErr_WriteUnraisable(callback);
+    Py_DECREF(callback);
     Py_XDECREF(handle);
     Py_XDECREF(args[0]);
     Py_XDECREF(args[1]);
-    let_go(c);
 }
 
 /* _watch_child(pid, callback): callback(pid, return code or None) once it has ended. ChildProcessError: it is no child of
@@ -77,8 +80,8 @@ PyObject *loop_watch_child(PyObject *self, PyObject *const *args, Py_ssize_t n)
         PyErr_SetString(PyExc_TypeError, "_watch_child(pid, callback)");
         return NULL;
     }
-    long pid = loop_check_open(loop) ? PyLong_AsLong(args[0]) : -1;
-    if (pid == -1 && PyErr_Occurred())
+    long pid = PyLong_AsLong(args[0]);
+    if ((pid == -1 && PyErr_Occurred()) || !loop_check_here(loop))
         return NULL;
     struct child *c = as_child(loop->state->child_type->tp_alloc(loop->state->child_type, 0));
     if (!c)

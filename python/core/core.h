@@ -5,7 +5,9 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include "checked.h"
 #include <evenloop/loop.h>
+#include <semaphore.h>
 #include <stdbool.h>
 
 /* Names that are looked up often, and functions of evenloop/_support.py: what is rare, and better said in Python. Each is
@@ -24,7 +26,8 @@
     X(paused, "_paused") X(protocol, "_protocol") X(resume_reading, "resume_reading") X(run_begins, "run_begins")      \
     X(run, "_run") X(task, "Task") X(future, "Future")                                                                 \
     X(run_ends, "run_ends") X(seed, "seed") X(send_slowly, "_send_slowly") X(set_result, "set_result")                 \
-    X(soon, "soon") X(stream_reader_wr, "_stream_reader_wr") X(thread_id, "_thread_id") X(throw_, "throw")             \
+    X(soon, "soon") X(stream_reader_wr, "_stream_reader_wr") X(time, "time")                                    \
+    X(thread_id, "_thread_id") X(throw_, "throw")                                                                      \
     X(transport, "_transport") X(waiter, "_waiter") X(write, "write") X(writelines, "writelines")
 #define SUPPORT(X)                                                                                                     \
     X(callback_failed) X(check_call) X(extract_stack) X(handle_failed) X(run_debug) X(transport_debug)
@@ -81,6 +84,7 @@ struct state {
     void *spare_calls[SPARE_CALLS];
     unsigned spare_count;
     PyObject *empty_tuple, *minus_one, *names_loop, *names_context;
+    PyObject *loop_time;        /* Loop.time, as long as nobody overrides it */
     PyObject *tasks, *futures;  /* the dicts of asyncio's modules: somebody may patch their classes */
     uint64_t tasks_version, futures_version;    /* of the dicts, when the classes were still asyncio's */
 #define STRING(name, text) PyObject *str_##name;
@@ -111,7 +115,20 @@ struct loop {
     int spare_count[2];
     PyObject *raised;           /* SystemExit or KeyboardInterrupt, on its way out of the run */
     PyThreadState *waiting;     /* the loop's thread is inside a wait and has let the interpreter go */
-    bool debug, closed, stopping;
+    struct errand *errands;     /* what other threads want done as soon as it has left that wait */
+    even_handle rouse;          /* wakes it for them, while `roused` */
+    even_handle chosen;         /* the core's handles that a pass of the program's own runs */
+    unsigned time_version;      /* of the loop's class, when `class_time` was found out; 0: never */
+    bool class_time, own_time;  /* its class has a time() of its own; the loop itself has one */
+    bool by_own_clock;          /* a run goes by that */
+    bool debug, closed, closing, stopping, roused;
+    bool calling;               /* those of `chosen`: as in a run, it is not closed meanwhile */
+    bool attached;              /* by a pass in place of a run */
+    bool nested;                /* passes of the program's own were made in this pass of the core's: */
+    uint64_t nested_pass;
+    unsigned changes;           /* counts up as it is closed: see checked.h */
+    uint64_t pushed_pass;       /* in this pass of the core's, */
+    unsigned pushed;            /* so many calls of other threads came */
 };
 
 extern PyModuleDef even__module;
@@ -143,10 +160,6 @@ PyTypeObject *type_make(PyObject *module, PyType_Spec *spec, PyObject *base);
 
 /* ---- handle.c ---- */
 
-/* Where a slot of one of asyncio's classes lies in its objects. */
-int slot_offset(PyObject *type, const char *name, Py_ssize_t *where);
-/* Where all slots of a type and of its bases lie: their number; -1 with an exception. */
-int slots_of(PyTypeObject *type, Py_ssize_t *where, size_t most);
 int handle_types_make(PyObject *module, struct state *state);
 
 /* A handle of the loop; a new reference. `context` NULL or None: a copy of the current one. */
@@ -159,6 +172,14 @@ PyObject *thread_handle_new(struct loop *loop, PyObject *callback, PyObject *con
 void handle_queue(struct loop *loop, PyObject *handle);
 int handle_queue_threadsafe(struct loop *loop, PyObject *handle);
 int timer_handle_arm(struct loop *loop, PyObject *handle, double when);
+/* For a pass of the program's own: take the first that is queued out of the queue (a new reference; NULL with an IndexError); put
+ * one into it, a timer that is set too: 0, or -1 with an exception. */
+PyObject *handle_unqueue(struct loop *loop);
+int handle_requeue(struct loop *loop, PyObject *handle);
+/* Run what is queued of the core's own, not Python's handles: transports that receive, and the like. */
+void handles_run_core(struct loop *loop);
+/* How many are queued of Python's; no more than `most` are counted. */
+size_t handles_count(struct loop *loop, size_t most);
 /* Call it, here and now; whatever it raises goes where it belongs. */
 void handle_call(struct loop *loop, PyObject *handle);
 bool handle_is_cancelled(PyObject *handle);
@@ -177,17 +198,67 @@ bool loop_takes_exception(struct loop *loop);
 /* -errno or an EVEN_E... of the library's, as an exception; gives NULL. */
 PyObject *raise_status(int status);
 bool loop_check_open(struct loop *loop);
+/* Open, and not waiting in another thread: its operations may be touched. False with an exception. */
+bool loop_check_here(struct loop *loop);
+
+/* What is to leave the run, leaves it: NULL with that exception, else None. */
+PyObject *loop_raise(struct loop *loop);
+
+/* ---- errand.c ---- */
+
+/* The loop waits in another thread (loop->waiting). It leaves that wait and does this, before it calls anything; the caller waits
+ * until it is done. False with an exception: the loop's thread will never come back. */
+struct errand {
+    void (*run)(struct errand *self);
+    sem_t done;
+    bool over;
+    struct errand *next;
+};
+bool loop_errand(struct loop *loop, struct errand *errand, void (*run)(struct errand *self));
+
+/* ---- clock.c ---- */
+
+/* Find out whether the loop's class has a time() of its own. */
+void loop_look_for_clock(struct loop *loop);
+/* Does time() mean anything else than the core's clock? */
+static inline bool loop_has_own_clock(struct loop *loop)
+{
+    if (!loop->time_version || loop->time_version != Py_TYPE(loop)->tp_version_tag)
+        loop_look_for_clock(loop);
+    return loop->class_time || loop->own_time;
+}
+/* asyncio's timers go by time(). So do ours, as often as asyncio would look: once a pass. -1 with an exception. */
+int loop_follow_clock(struct loop *loop);
+/* A run, for as long as it has one. 0, or the failure that ends it. */
+int loop_run_by_own_clock(struct loop *loop);
+
+/* ---- nested.c ---- */
+
+PyObject *loop_select(PyObject *self, PyObject *seconds);
+PyObject *loop_process_events(PyObject *self, PyObject *unused);
+PyObject *loop_queued(PyObject *self, PyObject *unused);
+PyObject *loop_count_queued(PyObject *self, PyObject *most);
+PyObject *loop_unqueue(PyObject *self, PyObject *unused);
+PyObject *loop_requeue(PyObject *self, PyObject *handle);
+
+/* ---- loop.c ---- */
+
+/* The one keyword: context=. False with an exception. */
+bool take_context(struct state *state, PyObject *const *args, Py_ssize_t n, PyObject *names, PyObject **context);
 
 /* A Future that belongs to the loop. */
 PyObject *future_new(struct loop *loop);
 
 /* ---- watch.c ---- */
 
-PyObject *loop_add_reader(PyObject *self, PyObject *const *args, Py_ssize_t n);
-PyObject *loop_add_writer(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *loop_add_reader(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);
+PyObject *loop_add_writer(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);
 PyObject *loop_remove_reader(PyObject *self, PyObject *fd);
 PyObject *loop_remove_writer(PyObject *self, PyObject *fd);
 PyObject *loop_watched(PyObject *self, PyObject *fd);
+/* The descriptor is a transport's now: what watched its number before was forgotten, with the file that it meant. 0, or -1
+ * with an exception. */
+int watch_forget(struct loop *loop, int fd);
 
 /* ---- transport.c ---- */
 

@@ -38,7 +38,13 @@ struct port {
     struct address from, known;     /* of the datagram; of `known_object`, the last one that came or was sent to */
     PyObject *known_object;
     bool known_came;                /* so it is written as a sender is */
+    unsigned changes;               /* see checked.h: the end, a stop */
 };
+
+static unsigned changes_of(const struct port *p)
+{
+    return p->changes + p->loop->changes;
+}
 
 static struct port *as_port(PyObject *o)
 {
@@ -182,10 +188,12 @@ static bool parse(struct port *p, PyObject *o)
 /* In the transport's context; NULL with an exception. */
 static PyObject *call_protocol(struct port *p, PyObject *name, PyObject *a, PyObject *b)
 {
+    /* only: the context is the port's until its own end */
+    /* again: below */
     PyObject *protocol = PyObject_GetAttr(p->transport, p->loop->state->str_protocol), *result = NULL;
     if (protocol && PyContext_Enter(p->context) == 0) {
         PyObject *args[] = { protocol, a, b };
-        result = PyObject_VectorcallMethod(name, args, (size_t)(b ? 3 : 2), NULL);
+        result = PyObject_VectorcallMethod(name, args, (size_t)(b ? 3 : 2), NULL);     /* only: as above */
         PyObject *raised = result ? NULL : PyErr_GetRaisedException();
         if (PyContext_Exit(p->context) < 0)
             PyErr_Clear();
@@ -199,14 +207,16 @@ static PyObject *call_protocol(struct port *p, PyObject *name, PyObject *a, PyOb
 /* As what a handle's callback raises; whether a send of the program's own raised it is no matter. */
 static void protocol_failed(struct port *p)
 {
-    if (loop_takes_exception(p->loop))
+    if (loop_takes_exception(p->loop))      /* only: the port, which is held, has a reference of the loop */
         return;
-    PyObject *raised = PyErr_GetRaisedException(), *transport = p->transport ? p->transport : Py_None;
+    PyObject *raised = PyErr_GetRaisedException(), *transport = Py_NewRef(p->transport ? p->transport : Py_None);
+    /* only: as above */
     PyObject *none = PyObject_CallFunction(p->loop->state->callback_failed, "OOO", (PyObject *)p->loop, transport, raised);
     Py_DECREF(raised);
     if (!none && !loop_takes_exception(p->loop))
         PyErr_WriteUnraisable(transport);
     Py_XDECREF(none);
+    Py_DECREF(transport);
 }
 
 /* error_received(OSError). */
@@ -242,11 +252,12 @@ static void deliver(struct port *p)
 {
     PyObject *result = NULL;
     if (p->recv.result < 0) {
-        result = tell_error(p, -p->recv.result);
+        result = tell_error(p, -p->recv.result);    /* again: received() looks */
     } else {
+        /* again: below */
         PyObject *data = PyBytes_FromStringAndSize(p->buffer, p->recv.result), *from = data ? sender(p) : NULL;
         if (from)
-            result = call_protocol(p, p->loop->state->str_datagram_received, data, from);
+            result = call_protocol(p, p->loop->state->str_datagram_received, data, from);   /* again: received() looks */
         Py_XDECREF(data);
         Py_XDECREF(from);
     }
@@ -264,7 +275,7 @@ static void received(even_handle *h)
     }
     bool nothing = p->recv.result == -ECANCELED || p->recv.result == -EAGAIN || p->recv.result == -EINTR;
     if (!nothing && p->reading && p->transport)
-        deliver(p);
+        deliver(p);    /* again: receive() looks */
     else if (!nothing && !p->closing)
         p->kept = true;
     if (p->loop->core)
@@ -284,36 +295,36 @@ static PyObject *send_slowly(struct port *p, PyObject *data, PyObject *address)
 /* True if it may go out here and now: nothing waits before it, and where to is known or written in numbers. */
 static int may_send(struct port *p, PyObject *address)
 {
+    /* again: below */
+    /* only: the address that was known, whose end runs nothing that matters here */
     if (p->closing || (p->connected ? address != Py_None : !parse(p, address)))
         return false;
-    PyObject *buffer = PyObject_GetAttr(p->transport, p->loop->state->str_buffer);
-    int waiting = buffer ? PyObject_IsTrue(buffer) : -1;
+    PyObject *buffer = PyObject_GetAttr(p->transport, p->loop->state->str_buffer);      /* again: below */
+    int waiting = buffer ? PyObject_IsTrue(buffer) : -1;        /* again: below */
     Py_XDECREF(buffer);
-    return waiting < 0 ? -1 : !waiting;
+    return waiting < 0 ? -1 : !waiting && !p->closing;
 }
 
 static PyObject *send_now(struct port *p, PyObject *data, PyObject *address)
 {
     Py_buffer view;
-    int ours = may_send(p, address);
+    /* A hook may send, and close. */
+    if (!p->connected && PySys_Audit("socket.sendto", "OO", p->socket, address) < 0)    /* again: may_send() looks */
+        return NULL;
+    int ours = p->transport ? may_send(p, address) : 0;    /* again: may_send() has looked */
     if (ours < 0)
         return NULL;
     if (!ours || !(PyBytes_CheckExact(data) || PyByteArray_CheckExact(data) || PyMemoryView_Check(data)))
         return send_slowly(p, data, address);
-    if (!p->connected && PySys_Audit("socket.sendto", "OO", p->socket, address) < 0)
-        return NULL;
+    /* only: of these three exact types it runs nothing */
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         PyErr_Clear();
         return send_slowly(p, data, address);
     }
-    if (view.len == 0) {
-        PyBuffer_Release(&view);
-        return send_slowly(p, data, address);   /* what that means depends on asyncio's version */
-    }
     ssize_t sent = sendto(p->fd, view.buf, (size_t)view.len, MSG_NOSIGNAL | MSG_DONTWAIT, p->connected ? NULL : &p->known.any,
                           p->connected ? 0 : p->known.length);
     int error = errno;
-    PyBuffer_Release(&view);
+    PyBuffer_Release(&view);        /* only: as above */
     if (sent >= 0)
         Py_RETURN_NONE;
     if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR)
@@ -362,13 +373,15 @@ static PyObject *port_new(PyTypeObject *type, PyObject *args, PyObject *keywords
     PyObject *transport, *loop, *socket;
     int fd, family;
     struct state *state = PyType_GetModuleState(type);
+    /* again: the loop is looked at below */
     if (!state || !PyArg_ParseTuple(args, "OOOii", &transport, &loop, &socket, &fd, &family))
         return NULL;
     if (keywords || !PyObject_TypeCheck(loop, state->loop_type)) {
         PyErr_SetString(PyExc_TypeError, "Port(transport, loop, socket, descriptor, family)");
         return NULL;
     }
-    if (!loop_check_open(as_loop(loop)))
+    /* again: next */
+    if (!loop_check_here(as_loop(loop)) || watch_forget(as_loop(loop), fd) < 0 || !loop_check_here(as_loop(loop)))
         return NULL;
     struct port *p = as_port(type->tp_alloc(type, 0));
     if (!p)
@@ -418,6 +431,7 @@ static PyObject *stop(PyObject *self, PyObject *unused)
     (void)unused;
     if (p->loop->waiting)
         return not_now(self, "stop");
+    p->changes++;
     p->reading = false;
     if (p->loop->core)
         even_op_cancel(&p->recv);
@@ -428,6 +442,7 @@ static PyObject *stop(PyObject *self, PyObject *unused)
 static PyObject *forget(PyObject *self, PyObject *unused)
 {
     (void)unused;
+    as_port(self)->changes++;
     as_port(self)->reading = false;
     Py_CLEAR(as_port(self)->transport);
     Py_CLEAR(as_port(self)->socket);

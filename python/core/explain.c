@@ -8,7 +8,8 @@ int explain_open(struct loop *loop)
 {
     if (!even__trace_on)
         return 0;
-    PyObject *module = PyImport_ImportModule("evenloop._explain");
+    PyObject *module = PyImport_ImportModule("evenloop._explain");      /* only: the loop is not anybody's yet */
+    /* only: as above */
     loop->explain = module ? PyObject_CallMethod(module, "Explainer", "O", (PyObject *)loop) : NULL;
     Py_XDECREF(module);
     return loop->explain ? 0 : -1;
@@ -50,14 +51,15 @@ static int outcome(struct loop *loop, PyObject *result)
         return 0;
     }
     PyObject *exception = PyErr_GetRaisedException();
-    bool ours = loop->explain && is_ours(exception);
+    bool ours = loop->explain && is_ours(exception);    /* only: the explainer */
     PyErr_SetRaisedException(exception);
     if (!ours)
         return -1;
-    PyErr_WriteUnraisable(loop->explain);
+    PyErr_WriteUnraisable(loop->explain);       /* only: the explainer is let go of below */
+    /* only: as above */
     result = PyObject_CallMethodOneArg(loop->explain, loop->state->str_off, (PyObject *)loop);
     if (!result)
-        PyErr_WriteUnraisable(loop->explain);
+        PyErr_WriteUnraisable(loop->explain);       /* only: as above */
     Py_XDECREF(result);
     Py_CLEAR(loop->explain);
     return 0;
@@ -91,7 +93,7 @@ int explain_future(struct loop *loop)
 static void tell_around(struct loop *loop, PyObject *method, PyObject *x)
 {
     PyObject *before = PyErr_Occurred() ? PyErr_GetRaisedException() : NULL;
-    if (tell_of(loop, method, x, NULL, NULL) < 0 && !loop_takes_exception(loop)) {
+    if (tell_of(loop, method, x, NULL, NULL) < 0 && !loop_takes_exception(loop)) {      /* only: what leaves the run */
         PyObject *exception = PyErr_GetRaisedException();
         if (loop->raised)
             Py_DECREF(exception);
@@ -115,7 +117,7 @@ void explain_run(struct loop *loop, bool begins)
 
 void explain_close(struct loop *loop)
 {
-    tell_around(loop, loop->state->str_closed, NULL);
+    tell_around(loop, loop->state->str_closed, NULL);    /* only: the explainer */
     Py_CLEAR(loop->explain);
 }
 
@@ -168,6 +170,7 @@ PyObject *loop_tell(PyObject *self, PyObject *args)
     PyObject *task, *object;
     const char *event;
     long long value;
+    /* again: below */
     if (!PyArg_ParseTuple(args, "sOOsLiz", &event, &task, &object, &tale.where, &value, &tale.status, &tale.failure) ||
         !event_named(event, &tale.event) || !read_thing(task, &tale.task) || !read_thing(object, &tale.object))
         return NULL;

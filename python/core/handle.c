@@ -1,18 +1,18 @@
 /* Handles: asyncio.Handle and asyncio.TimerHandle with a handle of the core's inside. The slots of asyncio's classes hold
  * the objects, so that its methods, the collector and whoever looks at a handle find what they know. */
 #include "core.h"
+#include "layout.h"
 #include "loop/loop.h"
-#include <structmember.h>
 
-enum { SLOTS_MAX = 16, SPARE_MAX = 256 };
+enum { SPARE_MAX = 256 };
 
-/* Where asyncio's slots lie in an object: the same in every interpreter of the process. */
-static struct {
+static struct layout {
     Py_ssize_t callback, args, cancelled, loop, source_traceback, repr, context, when, scheduled, lock;
     Py_ssize_t handle_end, timer_end;       /* and our own part */
     Py_ssize_t slots[SLOTS_MAX];            /* all of them, of either class */
     size_t slots_count, timer_only;         /* the first of them are a timer's alone */
 } at;
+static bool at_is_known;
 
 struct part {
     even_handle handle;
@@ -22,8 +22,6 @@ struct part {
 struct timer_part {
     even_timer timer;
 };
-
-#define SLOT(o, where) (*(PyObject **)(void *)((char *)(o) + (where)))
 
 static struct part *part_of(PyObject *handle)
 {
@@ -85,18 +83,22 @@ void handle_call(struct loop *loop, PyObject *handle)
         return;
     const bool explained = is_explained(loop);
     if (explained)
-        explain_turn(loop, handle);
+        explain_turn(loop, handle);     /* again: next */
+    if (explained && handle_is_cancelled(handle))       /* by a signal's handler, which ran meanwhile */
+        return;
+    /* only: of the loop, which the handle has a reference of, just its state is used */
     if (loop->debug)
-        result = PyObject_CallFunctionObjArgs(loop->state->run_debug, (PyObject *)loop, handle, NULL);
+        result = PyObject_CallFunctionObjArgs(loop->state->run_debug, (PyObject *)loop, handle, NULL);    /* only: as above */
     else if (has_lock(loop->state, handle))
-        result = PyObject_CallMethodNoArgs(handle, loop->state->str_run);
+        result = PyObject_CallMethodNoArgs(handle, loop->state->str_run);      /* only: as above */
     else
-        result = call(handle);
-    if (!result && !loop_takes_exception(loop)) {
+        result = call(handle);    /* again: below */
+    if (!result && !loop_takes_exception(loop)) {      /* only: as above */
         PyObject *raised = PyErr_GetRaisedException();
+        /* only: as above */
         result = PyObject_CallFunctionObjArgs(loop->state->handle_failed, (PyObject *)loop, handle, raised, NULL);
         Py_DECREF(raised);
-        if (!result && !loop_takes_exception(loop))
+        if (!result && !loop_takes_exception(loop))    /* again: explain is looked at below */
             PyErr_WriteUnraisable(handle);
     }
     Py_XDECREF(result);
@@ -343,6 +345,7 @@ int timer_handle_arm(struct loop *loop, PyObject *handle, double when)
 
 static int forget(PyObject *self, struct loop *loop)
 {
+    set(self, at.cancelled, Py_True);
     if (loop->debug) {          /* its description is kept, for the log */
         PyObject *text = PyObject_Repr(self);
         if (!text)
@@ -350,7 +353,6 @@ static int forget(PyObject *self, struct loop *loop)
         set(self, at.repr, text);
         Py_DECREF(text);
     }
-    set(self, at.cancelled, Py_True);
     set(self, at.callback, Py_None);
     set(self, at.args, Py_None);
     return 0;
@@ -363,6 +365,7 @@ static PyObject *handle_cancel(PyObject *self, PyObject *unused)
         Py_RETURN_NONE;
     struct loop *loop = loop_of(self);
     struct part *part = part_of(self);
+    /* again: below */
     if (forget(self, loop) < 0)
         return NULL;
     if (even_handle_is_queued(&part->handle) && !part->shared && !loop->waiting) {
@@ -379,6 +382,7 @@ static PyObject *timer_handle_cancel(PyObject *self, PyObject *unused)
         Py_RETURN_NONE;
     struct loop *loop = loop_of(self);
     even_timer *timer = &timer_part_of(self)->timer;
+    /* again: below */
     if (forget(self, loop) < 0)
         return NULL;
     set(self, at.scheduled, Py_False);
@@ -408,6 +412,8 @@ PyObject *handles_list(struct loop *loop, bool timers)
             PyObject *handle = object_of(&core->timers.slot[i].timer->handle);
             rc = handle ? PyList_Append(list, handle) : 0;
         }
+        if (rc == 0)
+            rc = PyList_Sort(list);         /* which is a heap, too */
     } else {
         for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
             for (even_handle *h = queues[i]->next; rc == 0 && h != queues[i]; h = h->next) {
@@ -418,6 +424,79 @@ PyObject *handles_list(struct loop *loop, bool timers)
     if (rc < 0)
         Py_CLEAR(list);
     return list;
+}
+
+/* ---- for passes of the program's own ---- */
+
+size_t handles_count(struct loop *loop, size_t most)
+{
+    even_handle *queues[] = { &loop->core->batch, &loop->core->ready };
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
+        for (even_handle *h = queues[i]->next; n < most && h != queues[i]; h = h->next)
+            n += object_of(h) != NULL;
+    return n;
+}
+
+PyObject *handle_unqueue(struct loop *loop)
+{
+    even__inbox_take(loop->core);
+    even_handle *queues[] = { &loop->core->batch, &loop->core->ready };
+    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
+        for (even_handle *h = queues[i]->next; h != queues[i]; h = h->next) {
+            PyObject *handle = object_of(h);
+            if (!handle)
+                continue;
+            even_handle_cancel(h);
+            if (h->run == run_timer)
+                set(handle, at.scheduled, Py_False);
+            return handle;          /* the queue's reference */
+        }
+    PyErr_SetString(PyExc_IndexError, "pop from an empty queue");
+    return NULL;
+}
+
+int handle_requeue(struct loop *loop, PyObject *handle)
+{
+    struct state *s = loop->state;
+    const bool timer = Py_IS_TYPE(handle, s->timer_handle_type);
+    if ((!timer && !Py_IS_TYPE(handle, s->handle_type) && !Py_IS_TYPE(handle, s->thread_handle_type)) ||
+        loop_of(handle) != loop) {
+        PyErr_Format(PyExc_TypeError, "%R is no handle of this loop", handle);
+        return -1;
+    }
+    even__inbox_take(loop->core);       /* it may stand there */
+    even_handle *h = timer ? &timer_part_of(handle)->timer.handle : &part_of(handle)->handle;
+    if (even_handle_is_queued(h) || handle_is_cancelled(handle))
+        return 0;
+    if (timer && timer_part_of(handle)->timer.index)
+        even_timer_cancel(loop->core, &timer_part_of(handle)->timer);
+    else
+        Py_INCREF(handle);
+    even_call_soon(loop->core, h);
+    return 0;
+}
+
+void handles_run_core(struct loop *loop)
+{
+    even_handle *queues[] = { &loop->core->batch, &loop->core->ready }, *chosen = &loop->chosen;
+    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
+        for (even_handle *h = queues[i]->next, *next; h != queues[i]; h = next) {
+            next = h->next;
+            if (!object_of(h)) {
+                even__queue_remove(h);
+                even__queue_append(chosen, h);
+            }
+        }
+    const bool calling = loop->calling;
+    loop->calling = true;
+    while (!even__queue_is_empty(chosen) && !loop->raised) {       /* a pass inside of this one goes on with them */
+        even_handle *h = chosen->next;
+        even__queue_remove(h);
+        h->run(h);    /* again: below */
+    }
+    loop->calling = calling;
+    even__queue_splice(&loop->core->ready, chosen);     /* an exit: they are for the next pass */
 }
 
 int handles_traverse(struct loop *loop, visitproc visit, void *arg)
@@ -479,49 +558,6 @@ static PyMethodDef timer_handle_methods[] = {
     { 0 },
 };
 
-int slot_offset(PyObject *type, const char *name, Py_ssize_t *where)
-{
-    PyObject *descriptor = PyObject_GetAttrString(type, name);
-    if (!descriptor)
-        return -1;
-    if (!Py_IS_TYPE(descriptor, &PyMemberDescr_Type)) {
-        PyErr_Format(PyExc_ImportError, "asyncio's handle has no slot '%s'", name);
-        Py_DECREF(descriptor);
-        return -1;
-    }
-    *where = ((PyMemberDescrObject *)(void *)descriptor)->d_member->offset;
-    Py_DECREF(descriptor);
-    return 0;
-}
-
-int slots_of(PyTypeObject *type, Py_ssize_t *where, size_t most)
-{
-    size_t count = 0;
-    for (; type; type = type->tp_base) {
-        PyObject *dict = PyObject_GetAttrString((PyObject *)(void *)type, "__dict__"), *values;
-        values = dict ? PyMapping_Values(dict) : NULL;
-        Py_XDECREF(dict);
-        if (!values)
-            return -1;
-        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(values); i++) {
-            PyObject *value = PyList_GET_ITEM(values, i);
-            if (!Py_IS_TYPE(value, &PyMemberDescr_Type))
-                continue;
-            const PyMemberDef *member = ((PyMemberDescrObject *)(void *)value)->d_member;
-            if (member->type != T_OBJECT_EX)
-                continue;
-            if (count == most) {
-                PyErr_SetString(PyExc_ImportError, "one of asyncio's classes has more slots than expected");
-                Py_DECREF(values);
-                return -1;
-            }
-            where[count++] = member->offset;
-        }
-        Py_DECREF(values);
-    }
-    return (int)count;
-}
-
 static PyTypeObject *derive(PyObject *module, PyObject *base, const char *name, PyMethodDef *methods, size_t part,
                             Py_ssize_t *end)
 {
@@ -537,31 +573,32 @@ static PyTypeObject *derive(PyObject *module, PyObject *base, const char *name, 
 int handle_types_make(PyObject *module, struct state *state)
 {
     int rc = -1;
+    struct layout found = { 0 };
     PyObject *events = PyImport_ImportModule("asyncio.events"), *handle = NULL, *timer = NULL, *thread = NULL;
     if (!events || !(handle = PyObject_GetAttrString(events, "Handle")) ||
         !(timer = PyObject_GetAttrString(events, "TimerHandle")))
         goto out;
     const struct { PyObject *type; const char *name; Py_ssize_t *where; } names[] = {
-        { handle, "_callback", &at.callback }, { handle, "_args", &at.args }, { handle, "_cancelled", &at.cancelled },
-        { handle, "_loop", &at.loop }, { handle, "_source_traceback", &at.source_traceback },
-        { handle, "_repr", &at.repr }, { handle, "_context", &at.context },
-        { timer, "_when", &at.when }, { timer, "_scheduled", &at.scheduled },
+        { handle, "_callback", &found.callback }, { handle, "_args", &found.args }, { handle, "_cancelled", &found.cancelled },
+        { handle, "_loop", &found.loop }, { handle, "_source_traceback", &found.source_traceback },
+        { handle, "_repr", &found.repr }, { handle, "_context", &found.context },
+        { timer, "_when", &found.when }, { timer, "_scheduled", &found.scheduled },
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (slot_offset(names[i].type, names[i].name, names[i].where) < 0)
             goto out;
-    int base = slots_of((PyTypeObject *)(void *)handle, at.slots, SLOTS_MAX);
-    int all = base < 0 ? -1 : slots_of((PyTypeObject *)(void *)timer, at.slots, SLOTS_MAX);
+    int base = slots_of((PyTypeObject *)(void *)handle, found.slots, SLOTS_MAX);
+    int all = base < 0 ? -1 : slots_of((PyTypeObject *)(void *)timer, found.slots, SLOTS_MAX);
     if (all < 0)
         goto out;
-    at.slots_count = (size_t)all;
-    at.timer_only = (size_t)(all - base);
+    found.slots_count = (size_t)all;
+    found.timer_only = (size_t)(all - base);
     /* The larger one first: our part lies at one place in both. */
     Py_ssize_t handle_end = 0, timer_end = 0;
     if ((thread = PyObject_GetAttrString(events, "_ThreadSafeHandle"))) {
         state->thread_handle_type = derive(module, thread, "evenloop._core.ThreadSafeHandle", NULL, sizeof(struct part),
                                            &handle_end);
-        if (!state->thread_handle_type || slot_offset(thread, "_lock", &at.lock) < 0)
+        if (!state->thread_handle_type || slot_offset(thread, "_lock", &found.lock) < 0)
             goto out;
     } else if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
@@ -571,11 +608,11 @@ int handle_types_make(PyObject *module, struct state *state)
     state->handle_type = derive(module, handle, "evenloop._core.Handle", handle_methods, sizeof(struct part), &handle_end);
     state->timer_handle_type = derive(module, timer, "evenloop._core.TimerHandle", timer_handle_methods,
                                       sizeof(struct timer_part), &timer_end);
-    at.handle_end = handle_end;
-    at.timer_end = timer_end;
+    found.handle_end = handle_end;
+    found.timer_end = timer_end;
     if (!thread)
         state->thread_handle_type = (PyTypeObject *)(void *)Py_XNewRef((PyObject *)(void *)state->handle_type);
-    rc = state->handle_type && state->timer_handle_type ? 0 : -1;
+    rc = state->handle_type && state->timer_handle_type ? layout_publish(&at, &found, sizeof at, &at_is_known) : -1;
 out:
     Py_XDECREF(thread);
     Py_XDECREF(events);

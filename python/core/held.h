@@ -16,10 +16,17 @@ struct held {
     void (*drop)(struct held *h);   /* the core's loop is gone: so is what it had of this */
     struct held *next, **link;      /* in the loop's list */
     unsigned count;                 /* of what the core has */
+    bool entered;                   /* the context: something is being called in it */
+    unsigned changes;               /* see checked.h: the end, a loss, a pause, an exchange of the protocol */
 };
 
-/* In a context of its own: a copy of the current one. -1 with an exception. */
-int held_init(struct held *h, struct loop *loop, PyObject *object, void (*drop)(struct held *h));
+static inline unsigned held_changes(const struct held *h)
+{
+    return h->changes + h->loop->changes;
+}
+
+/* `context` NULL or None: a copy of the current one. -1 with an exception. */
+int held_init(struct held *h, struct loop *loop, PyObject *object, PyObject *context, void (*drop)(struct held *h));
 
 /* The core gets something of it; */
 static inline void held_keep(struct held *h)

@@ -4,6 +4,7 @@
 #include "loop/loop.h"
 #include <math.h>
 #include <structmember.h>
+#include <time.h>
 
 /* ---- errors ---- */
 
@@ -24,6 +25,16 @@ bool loop_check_open(struct loop *loop)
     if (!loop->closed)
         return true;
     PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
+    return false;
+}
+
+bool loop_check_here(struct loop *loop)
+{
+    if (!loop_check_open(loop))
+        return false;
+    if (!loop->waiting)
+        return true;
+    PyErr_SetString(PyExc_RuntimeError, "the loop waits in another thread: use call_soon_threadsafe()");
     return false;
 }
 
@@ -53,10 +64,49 @@ static void after_wait(void *data)
     struct loop *loop = data;
     PyEval_RestoreThread(loop->waiting);
     loop->waiting = NULL;
-    if (PyErr_CheckSignals() < 0 && !loop_takes_exception(loop)) {
+    while (loop->errands) {
+        struct errand *e = loop->errands;
+        loop->errands = e->next;
+        e->run(e);    /* only: the errand, which its caller holds */
+        e->over = true;
+        sem_post(&e->done);     /* it goes on, and is gone, once we let the interpreter go */
+    }
+    /* Its class got a time() of its own meanwhile: asyncio's run_forever() goes on at once, by that. */
+    /* again: it has looked whether the loop is open */
+    if (!loop->by_own_clock && loop_has_own_clock(loop))
+        even_loop_stop(loop->core);
+    if (PyErr_CheckSignals() < 0 && !loop_takes_exception(loop)) {      /* only: a run closes no loop */
         loop->raised = PyErr_GetRaisedException();      /* a signal handler's: it leaves the run, as from select() */
         even_loop_stop(loop->core);
     }
+}
+
+static int loop_setattr(PyObject *o, PyObject *name, PyObject *value)
+{
+    struct loop *loop = as_loop(o);
+    int rc = PyObject_GenericSetAttr(o, name, value);     /* again: below */
+    if (rc == 0 && PyUnicode_Compare(name, loop->state->str_time) == 0) {
+        loop->own_time = value != NULL;
+        if (loop->core && even_loop_is_running(loop->core))
+            even_loop_stop(loop->core);     /* asyncio's run_forever() goes on at once, by the other clock */
+    } else if (rc == 0 && value == Py_None && loop->attached && loop->core && !loop->calling &&
+               PyUnicode_Compare(name, loop->state->str_thread_id) == 0 && even__loop_enter(loop->core) == 0) {
+        loop->attached = false;             /* a run of the program's own passes is over: another thread may make the next */
+        even__loop_leave(loop->core);
+    }
+    return rc;
+}
+
+/* ---- passes ---- */
+
+/* What is to leave the run, leaves it. */
+PyObject *loop_raise(struct loop *loop)
+{
+    if (!loop->raised)
+        Py_RETURN_NONE;
+    PyErr_SetRaisedException(loop->raised);
+    loop->raised = NULL;
+    return NULL;
 }
 
 /* Called by asyncio's run_forever() in its loop; makes pass after pass until stop(). By itself, outside of a run, it is one
@@ -67,30 +117,28 @@ static PyObject *run_once(PyObject *self, PyObject *unused)
     (void)unused;
     if (!loop_check_open(loop))
         return NULL;
-    PyObject *thread = PyObject_GetAttr(self, loop->state->str_thread_id);
-    if (!thread)
+    PyObject *thread = PyObject_GetAttr(self, loop->state->str_thread_id);     /* again: next */
+    if (!thread || !loop_check_here(loop)) {
+        Py_XDECREF(thread);
         return NULL;
+    }
     if (thread == Py_None)
         even_loop_stop(loop->core);
     Py_DECREF(thread);
     if (is_explained(loop))
-        explain_run(loop, true);
-    int rc = even_loop_run_forever(loop->core);
+        explain_run(loop, true);        /* again: next */
+    if (!loop_check_here(loop))
+        return NULL;
+    /* again: it has looked whether the loop is open */
+    int rc = loop_has_own_clock(loop) ? loop_run_by_own_clock(loop) : even_loop_run_forever(loop->core);
     const bool parents = even__loop_is_parents(loop->core);     /* in a forked child nothing goes out */
     if (loop->tls && !parents)
-        tls_flush_all(loop);
+        tls_flush_all(loop);    /* again: what comes next looks */
     if (loop->held && !parents)
-        transports_flush(loop);
+        transports_flush(loop);    /* again: what comes next looks */
     if (is_explained(loop))
-        explain_run(loop, false);
-    if (loop->raised) {
-        PyErr_SetRaisedException(loop->raised);
-        loop->raised = NULL;
-        return NULL;
-    }
-    if (rc < 0)
-        return raise_status(rc);
-    Py_RETURN_NONE;
+        explain_run(loop, false);       /* only: what left the run */
+    return loop->raised || rc >= 0 ? loop_raise(loop) : raise_status(rc);
 }
 
 static PyObject *stop(PyObject *self, PyObject *unused)
@@ -128,9 +176,8 @@ static PyObject *loop_time(PyObject *self, PyObject *unused)
 
 /* ---- scheduling ---- */
 
-/* The one keyword: context=. False with an exception. _asyncio calls with one tuple of names, of a string of its own: it is
- * known again. */
-static bool take_context(struct state *state, PyObject *const *args, Py_ssize_t n, PyObject *names, PyObject **context)
+/* _asyncio calls with one tuple of names, of a string of its own: it is known again. */
+bool take_context(struct state *state, PyObject *const *args, Py_ssize_t n, PyObject *names, PyObject **context)
 {
     *context = NULL;
     if (!names)
@@ -181,14 +228,35 @@ static bool still_open(struct loop *loop, PyObject **handle)
     return *handle != NULL;
 }
 
+/* Threads that do nothing but call would make each pass longer than the one before, for ever. So after very many calls in a pass
+ * a thread lets the loop's have the interpreter, which that keeps for some milliseconds, as the interpreter's are. */
+static void hold_back(struct loop *loop)
+{
+    enum { MANY = 1000 };
+    even_loop *core = loop->core;
+    if (!core || !even_loop_is_running(core) || even_running_loop() == core)
+        return;
+    if (loop->pushed_pass != core->passes) {
+        loop->pushed_pass = core->passes;
+        loop->pushed = 0;
+    }
+    if (++loop->pushed % MANY)
+        return;
+    Py_BEGIN_ALLOW_THREADS
+    (void)nanosleep(&(struct timespec){ 0, 50 * 1000 }, NULL);
+    Py_END_ALLOW_THREADS
+}
+
 static PyObject *call_soon_(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names, bool threadsafe)
 {
     struct loop *loop = as_loop(self);
     struct state *state = loop->state;
     PyObject *context;
+    /* again: what comes next looks */
     if (!need(n, 1, "callback") || !take_context(state, args, n, names, &context) ||
         !check_call(loop, args[0], threadsafe ? state->str_call_soon_threadsafe : state->str_call_soon))
         return NULL;
+    /* again: what comes next looks */
     PyObject *handle = threadsafe ? thread_handle_new(loop, args[0], args + 1, n - 1, context)
                                   : handle_new(loop, args[0], args + 1, n - 1, context);
     if (!still_open(loop, &handle))
@@ -215,18 +283,24 @@ static PyObject *call_soon(PyObject *self, PyObject *const *args, Py_ssize_t n, 
 
 static PyObject *call_soon_threadsafe(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
-    return call_soon_(self, args, n, names, true);
+    PyObject *handle = call_soon_(self, args, n, names, true);
+    if (handle)
+        hold_back(as_loop(self));
+    return handle;
 }
 
 static PyObject *call_at_(struct loop *loop, PyObject *when_object, PyObject *const *args, Py_ssize_t n, PyObject *context)
 {
-    double when = PyFloat_AsDouble(when_object);
+    double when = PyFloat_AsDouble(when_object);        /* again: still_open() */
     if (when == -1.0 && PyErr_Occurred())
         return NULL;
     if (isnan(when)) {
         PyErr_SetString(PyExc_ValueError, "Invalid delay: NaN (not a number)");
         return NULL;
     }
+    /* As in after_wait(). */
+    if (!loop->by_own_clock && loop_has_own_clock(loop) && loop->core && even_running_loop() == loop->core)
+        even_loop_stop(loop->core);
     PyObject *handle = timer_handle_new(loop, when_object, args[0], args + 1, n - 1, context);
     int rc = still_open(loop, &handle) ? timer_handle_arm(loop, handle, when) : 0;
     if (rc < 0) {
@@ -261,14 +335,16 @@ static PyObject *call_later(PyObject *self, PyObject *const *args, Py_ssize_t n,
         PyErr_SetString(PyExc_TypeError, "delay must not be None");
         return NULL;
     }
+    /* again: what comes next looks */
     if (!check_call(loop, args[1], loop->state->str_call_at))
         return NULL;
     /* time() may be somebody's own, in a subclass: then it counts. */
-    PyObject *now = PyObject_CallMethod(self, "time", NULL), *when = now ? PyNumber_Add(now, args[0]) : NULL;
+    /* again: call_at_() looks whether it is open */
+    PyObject *now = PyObject_CallMethodNoArgs(self, loop->state->str_time), *when = now ? PyNumber_Add(now, args[0]) : NULL;
     Py_XDECREF(now);
     if (!when)
         return NULL;
-    PyObject *handle = call_at_(loop, when, args + 1, n - 1, context);
+    PyObject *handle = call_at_(loop, when, args + 1, n - 1, context);    /* again: what comes next looks */
     Py_DECREF(when);
     if (is_explained(loop) && handle &&
         explain_later(loop, args[0], args[1], n > 2 ? args[2] : NULL) < 0)
@@ -401,6 +477,7 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *keywords
     if (!loop)
         return NULL;
     loop->state = state;
+    even__queue_init(&loop->chosen);
     loop->watches = PyDict_New();
     loop->closed = true;
     int rc = loop->watches ? even_loop_new(&loop->core, &options) : 0;
@@ -417,19 +494,21 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *keywords
 
 static void close_core(struct loop *loop)
 {
-    Py_CLEAR(loop->keywords);
-    if (!loop->core)
+    Py_CLEAR(loop->keywords);    /* only: `closing` keeps others out */
+    if (!loop->core || loop->closing)       /* a finalizer of what is dropped here closes it, too */
         return;
+    loop->closing = loop->closed = true;
     if (loop->watches)
-        PyDict_Clear(loop->watches);
-    handles_drop(loop);
+        PyDict_Clear(loop->watches);    /* only: `closing` keeps others out */
+    handles_drop(loop);    /* only: `closing` keeps others out */
     children_drop(loop);
     even_loop *core = loop->core;
     loop->core = NULL;
-    loop->closed = true;
+    loop->changes++;
     even_loop_close(core);
+    loop->roused = false;
     tls_drop(loop);
-    transports_drop(loop);
+    transports_drop(loop);    /* only: `closing` keeps others out */
     ports_drop(loop);
     waits_drop(loop);
 }
@@ -438,12 +517,12 @@ static PyObject *close_(PyObject *self, PyObject *unused)
 {
     struct loop *loop = as_loop(self);
     (void)unused;
-    if (loop->core && even_loop_is_running(loop->core)) {
+    if (loop->core && (even_loop_is_running(loop->core) || loop->calling)) {
         PyErr_SetString(PyExc_RuntimeError, "Cannot close a running event loop");
         return NULL;
     }
     if (loop->explain)
-        explain_close(loop);
+        explain_close(loop);        /* again: close_core() looks */
     close_core(loop);
     Py_RETURN_NONE;
 }
@@ -576,11 +655,17 @@ static PyMethodDef methods[] = {
     { "is_closed", is_closed, METH_NOARGS, "True once it is closed." },
     { "get_debug", get_debug, METH_NOARGS, "True in debug mode." },
     { "_run_once", run_once, METH_NOARGS, NULL },
+    { "_select", loop_select, METH_O, NULL },
+    { "_process_events", loop_process_events, METH_O, NULL },
+    { "_queued", loop_queued, METH_NOARGS, NULL },
+    { "_count_queued", loop_count_queued, METH_O, NULL },
+    { "_unqueue", loop_unqueue, METH_NOARGS, NULL },
+    { "_requeue", loop_requeue, METH_O, NULL },
     { "_close_core", close_, METH_NOARGS, NULL },
     { "_add_callback", add_callback, METH_O, NULL },
     { "_add_callback_signalsafe", add_callback, METH_O, NULL },
-    { "_add_reader", (PyCFunction)(void (*)(void))loop_add_reader, METH_FASTCALL, NULL },
-    { "_add_writer", (PyCFunction)(void (*)(void))loop_add_writer, METH_FASTCALL, NULL },
+    { "_add_reader", (PyCFunction)(void (*)(void))loop_add_reader, METH_FASTCALL | METH_KEYWORDS, NULL },
+    { "_add_writer", (PyCFunction)(void (*)(void))loop_add_writer, METH_FASTCALL | METH_KEYWORDS, NULL },
     { "_remove_reader", loop_remove_reader, METH_O, NULL },
     { "_remove_writer", loop_remove_writer, METH_O, NULL },
     { "_recv", (PyCFunction)(void (*)(void))loop_recv, METH_FASTCALL, NULL },
@@ -601,6 +686,7 @@ static PyType_Slot slots[] = {
     { Py_tp_methods, methods },
     { Py_tp_members, members },
     { Py_tp_getset, attributes },
+    { Py_tp_setattro, loop_setattr },
     { 0, NULL },
 };
 

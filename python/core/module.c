@@ -1,5 +1,6 @@
 /* The module evenloop._core. Everything it keeps is the interpreter's: nothing is static. */
 #include "core.h"
+#include <pthread.h>
 
 PyTypeObject *type_make(PyObject *module, PyType_Spec *spec, PyObject *base)
 {
@@ -67,11 +68,17 @@ static bool take_asyncio(struct state *s)
     return ok;
 }
 
+/* The core's memory is Python's, of the domain that needs no interpreter: tracemalloc and debug hooks see it. */
+static void set_allocator(void)
+{
+    even_set_allocator(PyMem_RawMalloc, PyMem_RawRealloc, PyMem_RawFree);
+}
+
 static int module_exec(PyObject *module)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct state *s = state_of_module(module);
-    /* The core's memory is Python's, of the domain that needs no interpreter: tracemalloc and debug hooks see it. */
-    even_set_allocator(PyMem_RawMalloc, PyMem_RawRealloc, PyMem_RawFree);
+    (void)pthread_once(&once, set_allocator);
     bool ok = (s->empty_tuple = PyTuple_New(0)) && (s->minus_one = PyLong_FromLong(-1)) &&
               (s->names_loop = Py_BuildValue("(s)", "loop"));
 #define INTERN(name, text) ok = ok && (s->str_##name = PyUnicode_InternFromString(text));
@@ -79,6 +86,7 @@ static int module_exec(PyObject *module)
     ok = ok && (s->tasks = find("asyncio.tasks", "__dict__", NULL));
     ok = ok && (s->futures = find("asyncio.futures", "__dict__", NULL));
     ok = ok && take_support(s) && take_asyncio(s) && streams_learn(s) == 0 && add_types(module, s) &&
+         (s->loop_time = PyObject_GetAttr((PyObject *)(void *)s->loop_type, s->str_time)) &&
          PyModule_AddStringConstant(module, "version", even_version()) == 0;
     if (!ok && !PyErr_Occurred())
         PyErr_NoMemory();       /* some Pythons make a type without memory, and say nothing */
@@ -93,7 +101,7 @@ static int module_exec(PyObject *module)
     TYPES(EACH_TYPE) DERIVED_TYPES(EACH_TYPE) ASYNCIO(EACH_FOUND) SUPPORT(EACH) STREAMS(EACH) STRINGS(EACH_STRING)     \
     EACH(readers.type) EACH(readers.attributes) EACH(writers.type) EACH(writers.attributes) EACH(protocols.type)       \
     EACH(protocols.attributes) EACH(transports.type) EACH(transports.attributes) EACH(empty_tuple) EACH(minus_one)     \
-    EACH(names_loop) EACH(names_context) EACH(tasks) EACH(futures)
+    EACH(names_loop) EACH(names_context) EACH(loop_time) EACH(tasks) EACH(futures)
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {

@@ -1,5 +1,6 @@
 /* The sending half of a transport. */
 #include "output.h"
+#include "layout.h"
 #include "loop/loop.h"
 #include <poll.h>
 #include <sys/socket.h>
@@ -7,18 +8,17 @@
 
 enum { CHUNKS_FIRST = 4, JOINED_MAX = 64 * 1024, TRIED_MAX = 16 * 1024 };
 
-/* Where asyncio's slots lie in an object: the same in every interpreter of the process. */
-static struct {
+static struct marks {
     Py_ssize_t paused, high, low;
 } at;
-
-#define SLOT(o, where) (*(PyObject **)(void *)((char *)(o) + (where)))
+static bool at_is_known;
 
 int output_find_slots(PyObject *base)
 {
-    return slot_offset(base, "_protocol_paused", &at.paused) == 0 && slot_offset(base, "_high_water", &at.high) == 0 &&
-                   slot_offset(base, "_low_water", &at.low) == 0
-               ? 0
+    struct marks found;
+    return slot_offset(base, "_protocol_paused", &found.paused) == 0 && slot_offset(base, "_high_water", &found.high) == 0 &&
+                   slot_offset(base, "_low_water", &found.low) == 0
+               ? layout_publish(&at, &found, sizeof at, &at_is_known)
                : -1;
 }
 
@@ -47,11 +47,9 @@ static void forget_chunks(struct output *o)
     o->size = 0;
 }
 
-static bool queue_chunk(struct output *o, PyObject *data)
+/* Takes the reference. */
+static bool queue_chunk(struct output *o, PyObject *chunk)
 {
-    PyObject *chunk = PyBytes_CheckExact(data) ? Py_NewRef(data) : PyBytes_FromObject(data);
-    if (!chunk)
-        return false;
     if (o->count == o->capacity && o->first > o->capacity / 2) {
         memmove(o->chunks, o->chunks + o->first, (o->count - o->first) * sizeof *o->chunks);
         o->count -= o->first;
@@ -142,6 +140,17 @@ void output_send_now(struct output *o)
     }
 }
 
+void output_send_last(struct output *o)
+{
+    struct loop *loop = o->held.loop;
+    if (o->lost || !loop->core || loop->waiting)
+        return;
+    /* What a pass before this one handed over, or has yet to, is in the kernel's hands now; and over, unless it finds no room. */
+    if (even_op_is_pending(&o->op) && even_running_loop() == loop->core)
+        (void)even__loop_look(loop->core, 0);
+    output_send_now(o);
+}
+
 static void send_next(struct output *o)
 {
     if (output_is_sending(o) || !has_output(o))
@@ -163,7 +172,7 @@ static void send_next(struct output *o)
 static void tell_sent(struct output *o)
 {
     if (!o->lost && SLOT(o->held.object, at.paused) == Py_True && (double)o->size <= mark(o, at.low))
-        held_tell(&o->held, o->held.loop->state->str_maybe_resume);
+        held_tell(&o->held, o->held.loop->state->str_maybe_resume);     /* again: next */
     if (o->tell_flushed && o->size == 0 && !o->lost)
         held_tell(&o->held, o->held.loop->state->str_on_flushed);
 }
@@ -177,22 +186,22 @@ static void sent(even_handle *h)
         return;
     }
     if (o->lost) {
-        Py_CLEAR(o->sending);
+        Py_CLEAR(o->sending);    /* only: bytes, whose end runs nothing */
     } else if (o->op.kind == EVEN_OP_POLL) {
         send_next(o);           /* a failure is told by what is tried now */
     } else if (result >= 0) {
-        went(o, (size_t)result);
+        went(o, (size_t)result);    /* only: what the core had of it is given back */
         send_next(o);
-        tell_sent(o);
+        tell_sent(o);    /* only: what the core had of it is given back */
     } else if (result == -EAGAIN) {
         held_keep(&o->held);    /* a file for which the kernel does not wait */
         even_op_poll(&o->op, o->fd, POLLOUT);
     } else if (result == -ECANCELED || result == -EINTR) {
         send_next(o);
     } else {
-        Py_CLEAR(o->sending);
+        Py_CLEAR(o->sending);    /* only: bytes, whose end runs nothing */
         forget_chunks(o);
-        held_fatal_status(&o->held, result,
+        held_fatal_status(&o->held, result, /* only: what the core has had of it is given back */
                           o->socket ? "Fatal write error on socket transport" : "Fatal write error on pipe transport");
     }
     held_let_go(&o->held);
@@ -207,42 +216,47 @@ static void flush(even_handle *h)
     }
     /* Where much is left to send, an operation that finds no room waits for it, and no call is made twice. */
     if (o->tries_first && (!o->socket || o->apart || o->size <= TRIED_MAX))
-        output_send_now(o);
+        output_send_now(o);    /* only: what the core had of it is given back */
     send_next(o);
     if (!output_is_sending(o))
+        /* only: bytes, whose end runs nothing */
         tell_sent(o);           /* it went during the turn */
     held_let_go(&o->held);
 }
 
 /* ---- writing ---- */
 
-Py_ssize_t output_check(PyObject *data)
+PyObject *output_chunk(PyObject *data)
 {
+    if (PyBytes_CheckExact(data))
+        return Py_NewRef(data);
     if (PyBytes_Check(data) || PyByteArray_Check(data) || PyMemoryView_Check(data))
-        return PyObject_Length(data);
+        return PyBytes_FromObject(data);
     PyErr_Format(PyExc_TypeError, "data argument must be a bytes-like object, not '%s'", Py_TYPE(data)->tp_name);
-    return -1;
+    return NULL;
 }
 
-PyObject *output_write(struct output *o, PyObject *data)
+PyObject *output_write(struct output *o, PyObject *chunk)
 {
     struct loop *loop = o->held.loop;
-    if (!loop_check_open(loop))
-        return NULL;
-    if (loop->waiting) {
-        PyErr_SetString(PyExc_RuntimeError, "the loop waits in another thread: use call_soon_threadsafe()");
+    if (!loop_check_here(loop)) {
+        Py_DECREF(chunk);
         return NULL;
     }
-    if (!queue_chunk(o, data))
+    if (!queue_chunk(o, chunk))
         return NULL;
     if (!output_is_sending(o) && !even_handle_is_queued(&o->flush)) {
         held_keep(&o->held);
         even_call_soon(loop->core, &o->flush);
     }
-    const double high = mark(o, at.high);
-    /* The protocol is to pause because the peer is slow, not because the turn goes on. And between two runs no turn ends. */
-    if ((double)o->size > high || !even_loop_is_running(loop->core))
-        output_send_now(o);
+    double high;
+    if (call_checked(held_changes(&o->held), high = mark(o, at.high)) == CHANGED)       /* a number of the program's own class */
+        return loop_check_open(loop) ? Py_NewRef(Py_None) : NULL;
+    /* Send before we decide to pause: only a slow peer may pause the protocol. Outside a run, and in one
+     * inside of another, there may be no later turn that would send. */
+    if ((double)o->size > high || !even_loop_is_running(loop->core) ||
+        (loop->nested && loop->nested_pass == loop->core->passes))
+        output_send_now(o);    /* only: what the core had of it is given back */
     if ((double)o->size > high)
         return PyObject_CallMethodNoArgs(o->held.object, loop->state->str_maybe_pause);
     Py_RETURN_NONE;
@@ -253,7 +267,7 @@ PyObject *output_flush_now(struct output *o)
     struct loop *loop = o->held.loop;
     if (!loop || !loop->core || o->lost || loop->waiting)
         return PyBool_FromLong(o->size > 0);
-    output_send_now(o);
+    output_send_now(o);    /* only: what the core had of it is given back */
     if (o->size == 0 && SLOT(o->held.object, at.paused) != Py_True)
         Py_RETURN_FALSE;
     if (!output_is_sending(o) && !even_handle_is_queued(&o->flush)) {
@@ -281,12 +295,13 @@ void output_init(struct output *o, int fd, bool socket, bool apart)
 
 void output_stop(struct output *o)
 {
+    o->held.changes++;
     forget_chunks(o);
     if (!o->held.loop->core)
         return;
     even_op_cancel(&o->op);
     if (!output_is_sending(o))
-        Py_CLEAR(o->sending);
+        Py_CLEAR(o->sending);    /* only: bytes, whose end runs nothing */
     if (even_handle_is_queued(&o->flush)) {
         even_handle_cancel(&o->flush);
         held_let_go(&o->held);
@@ -295,7 +310,7 @@ void output_stop(struct output *o)
 
 void output_drop(struct output *o)
 {
-    Py_CLEAR(o->sending);
+    Py_CLEAR(o->sending);    /* only: bytes, whose end runs nothing */
     forget_chunks(o);
     o->flush.next = o->op.handle.next = NULL;
 }

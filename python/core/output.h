@@ -32,14 +32,17 @@ static inline bool output_is_sending(const struct output *o)
     return even_op_is_pending(&o->op) || even_handle_is_queued(&o->op.handle);
 }
 
-/* Is it what write() takes? How long it is; -1 with an exception. */
-Py_ssize_t output_check(PyObject *data);
-/* The write() of what was checked, while nothing is lost. */
-PyObject *output_write(struct output *o, PyObject *data);
+/* What write() was given, as bytes: a new reference; NULL with an exception. Its class may be the program's, and its methods
+ * close or abort: so the writer looks at its state after this. */
+PyObject *output_chunk(PyObject *data);
+/* The write() of a chunk, whose reference it takes, while nothing is lost. */
+PyObject *output_write(struct output *o, PyObject *chunk);
 /* What the kernel takes without waiting, now. Failures are for the operation that comes after it. */
 void output_send_now(struct output *o);
 /* Send what goes at once. True if there is more to come: bytes that are left, or a protocol that is to go on and may write. */
 PyObject *output_flush_now(struct output *o);
+/* What the kernel takes goes out now, behind what was handed over to it before; for what comes then is an abort. */
+void output_send_last(struct output *o);
 /* Nothing more goes out: what waits is forgotten, what is being sent is asked to end. */
 void output_stop(struct output *o);
 /* The core's loop is gone. */

@@ -4,12 +4,13 @@
  * A stream is read into a few bytes of the object's; what fills them is followed by a read of all that is there into memory
  * of the loop's. So a pipe that is idle keeps no large buffer, and one that is busy is read in large parts.
  * Where a read gives a message, or the end once (character devices, datagrams), one waits first and then reads once. */
+#include "layout.h"
 #include "output.h"
 #include <poll.h>
 #include <structmember.h>
 #include <unistd.h>
 
-enum { SLOTS_MAX = 16, SMALL = 4096 };
+enum { SMALL = 4096 };
 
 struct reader {
     struct held held;
@@ -36,16 +37,8 @@ struct writer {
     char closing;
 };
 
-/* Where asyncio's slots lie in an object, and our part: the same in every interpreter of the process. */
-struct place {
-    Py_ssize_t slots[SLOTS_MAX];
-    size_t slots_count;
-    Py_ssize_t part;
-};
-
 static struct place reader_at, writer_at;
-
-#define SLOT(o, where) (*(PyObject **)(void *)((char *)(o) + (where)))
+static bool reader_is_known, writer_is_known;
 
 static struct reader *reader_of(PyObject *o)
 {
@@ -55,20 +48,6 @@ static struct reader *reader_of(PyObject *o)
 static struct writer *writer_of(PyObject *o)
 {
     return (struct writer *)(void *)((char *)o + writer_at.part);
-}
-
-static int visit_slots(PyObject *o, const struct place *at, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(o));
-    for (size_t i = 0; i < at->slots_count; i++)
-        Py_VISIT(SLOT(o, at->slots[i]));
-    return 0;
-}
-
-static void clear_slots(PyObject *o, const struct place *at)
-{
-    for (size_t i = 0; i < at->slots_count; i++)
-        Py_CLEAR(SLOT(o, at->slots[i]));
 }
 
 /* The descriptor is a pipe's now; what the core remembers of its number is another file's. But one that is watched is in
@@ -91,13 +70,14 @@ static struct loop *open_args(PyObject *self, PyObject *args, const struct loop 
 {
     PyObject *loop;
     struct state *state = state_of_type(Py_TYPE(self));
+    /* again: below */
     if (!state || !PyArg_ParseTuple(args, "O!ip", state->loop_type, &loop, fd, messages))
         return NULL;
     if (now) {
         PyErr_SetString(PyExc_RuntimeError, "the transport is open already");
         return NULL;
     }
-    return loop_check_open(as_loop(loop)) && take_descriptor(as_loop(loop), *fd) == 0 ? as_loop(loop) : NULL;
+    return loop_check_here(as_loop(loop)) && take_descriptor(as_loop(loop), *fd) == 0 ? as_loop(loop) : NULL;
 }
 
 static bool is_nothing(int32_t result)
@@ -128,10 +108,11 @@ static void read_next(struct reader *r)
 static void give(struct reader *r, const char *data, size_t n)
 {
     PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)n), *protocol = Py_NewRef(r->protocol);
+    /* again: read_next() looks at all of it */
     PyObject *none = bytes ? held_call(&r->held, r->loop->state->str_data_received, protocol, bytes) : NULL;
     if (!bytes) {
         r->reading_over = true;     /* data are lost: that is the end */
-        held_fatal(&r->held, "Fatal read error on pipe transport");
+        held_fatal(&r->held, "Fatal read error on pipe transport");     /* again: as above */
     } else if (!none) {
         held_callback_failed(&r->held);
     }
@@ -147,7 +128,7 @@ static void ended(struct reader *r, int32_t result)
         return;
     r->reading_over = true;
     if (result == 0)
-        held_tell(&r->held, r->loop->state->str_on_eof);
+        held_tell(&r->held, r->loop->state->str_on_eof);        /* again: as above */
     else
         held_fatal_status(&r->held, result, "Fatal read error on pipe transport");
 }
@@ -203,12 +184,12 @@ static void read_over(even_handle *h)
     if (!wants_data(r)) {
         r->kept = !polled && !is_nothing(result);
     } else if (result <= 0) {
-        ended(r, result);
+        ended(r, result);    /* again: read_next() looks */
     } else if (polled) {
         r->untouched = false;
-        take_all(r);
+        take_all(r);    /* again: read_next() looks */
     } else {
-        take(r, (size_t)result);
+        take(r, (size_t)result);    /* again: read_next() looks */
     }
     read_next(r);
     held_let_go(&r->held);
@@ -225,8 +206,9 @@ static PyObject *reader_open(PyObject *self, PyObject *args)
 {
     struct reader *r = reader_of(self);
     int fd, messages;
-    struct loop *loop = open_args(self, args, r->loop, &fd, &messages);
-    if (!loop || held_init(&r->held, loop, self, drop_reader) < 0)
+    struct loop *loop = open_args(self, args, r->loop, &fd, &messages);    /* again: next */
+    /* again: next */
+    if (!loop || held_init(&r->held, loop, self, NULL, drop_reader) < 0)
         return NULL;
     r->loop = as_loop(Py_NewRef((PyObject *)loop));
     r->fd = fd;
@@ -248,6 +230,7 @@ static PyObject *begin_reading(PyObject *self, PyObject *unused)
 
 static void cancel_read(struct reader *r)
 {
+    r->held.changes++;
     if (r->loop->core)
         even_op_cancel(&r->op);
 }
@@ -302,14 +285,14 @@ static PyObject *is_reading(PyObject *self, PyObject *unused)
 static PyObject *writer_write(PyObject *self, PyObject *data)
 {
     struct writer *w = writer_of(self);
-    const Py_ssize_t length = output_check(data);
-    if (length < 0)
+    PyObject *chunk = output_chunk(data);    /* again: next */
+    if (chunk && !w->closing && !w->out.lost && w->loop && PyBytes_GET_SIZE(chunk))
+        return output_write(&w->out, chunk);
+    if (!chunk)
         return NULL;
-    if (length == 0)
-        Py_RETURN_NONE;
-    if (w->closing || w->out.lost || !w->loop)
-        return PyObject_CallMethod(self, "_write_after_loss", NULL);
-    return output_write(&w->out, data);
+    const bool empty = PyBytes_GET_SIZE(chunk) == 0;
+    Py_DECREF(chunk);
+    return empty ? Py_NewRef(Py_None) : PyObject_CallMethod(self, "_write_after_loss", NULL);
 }
 
 static PyObject *get_write_buffer_size(PyObject *self, PyObject *unused)
@@ -337,9 +320,9 @@ static void peer_seen(even_handle *h)
     if (w->watching && !is_nothing(result)) {
         w->watching = false;
         if (result >= 0)
-            held_tell(&w->out.held, w->loop->state->str_on_peer_gone);
+            held_tell(&w->out.held, w->loop->state->str_on_peer_gone);      /* again: watch_next() looks */
         else
-            held_fatal_status(&w->out.held, result, "Fatal error on pipe transport");
+            held_fatal_status(&w->out.held, result, "Fatal error on pipe transport");       /* again: watch_next() looks */
     }
     watch_next(w);
     held_let_go(&w->out.held);
@@ -348,7 +331,7 @@ static void peer_seen(even_handle *h)
 static void drop_writer(struct held *h)
 {
     struct writer *w = even_container_of(h, struct writer, out.held);
-    output_drop(&w->out);
+    output_drop(&w->out);    /* again: next */
     w->peer.handle.next = NULL;
 }
 
@@ -356,8 +339,9 @@ static PyObject *writer_open(PyObject *self, PyObject *args)
 {
     struct writer *w = writer_of(self);
     int fd, messages;
-    struct loop *loop = open_args(self, args, w->loop, &fd, &messages);
-    if (!loop || held_init(&w->out.held, loop, self, drop_writer) < 0)
+    struct loop *loop = open_args(self, args, w->loop, &fd, &messages);    /* again: next */
+    /* again: next */
+    if (!loop || held_init(&w->out.held, loop, self, NULL, drop_writer) < 0)
         return NULL;
     w->loop = as_loop(Py_NewRef((PyObject *)loop));
     output_init(&w->out, fd, false, messages);
@@ -396,6 +380,14 @@ static PyObject *flush_now(PyObject *self, PyObject *unused)
     return output_flush_now(&writer_of(self)->out);
 }
 
+static PyObject *send_last(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (writer_of(self)->loop)
+        output_send_last(&writer_of(self)->out);
+    Py_RETURN_NONE;
+}
+
 /* Nothing more goes out. */
 static PyObject *stop_writing(PyObject *self, PyObject *unused)
 {
@@ -431,7 +423,7 @@ static PyObject *stop_writing(PyObject *self, PyObject *unused)
     }                                                                                                                  \
     static int kind##_clear(PyObject *o)                                                                               \
     {                                                                                                                  \
-        clear_slots(o, &kind##_at);                                                                                    \
+        place_clear(o, &kind##_at);                                                                                    \
         Py_CLEAR(kind##_of(o)->protocol);                                                                              \
         Py_CLEAR(kind##_of(o)->pipe);                                                                                  \
         return 0;                                                                                                      \
@@ -443,7 +435,7 @@ BOTH(writer)
 static int reader_traverse(PyObject *o, visitproc visit, void *arg)
 {
     struct reader *r = reader_of(o);
-    int rc = visit_slots(o, &reader_at, visit, arg);
+    int rc = place_visit(o, &reader_at, visit, arg);
     if (rc)
         return rc;
     Py_VISIT(r->loop);
@@ -456,7 +448,7 @@ static int reader_traverse(PyObject *o, visitproc visit, void *arg)
 static int writer_traverse(PyObject *o, visitproc visit, void *arg)
 {
     struct writer *w = writer_of(o);
-    int rc = visit_slots(o, &writer_at, visit, arg);
+    int rc = place_visit(o, &writer_at, visit, arg);
     if (rc)
         return rc;
     Py_VISIT(w->loop);
@@ -513,6 +505,7 @@ static PyMethodDef writer_methods[] = {
     { "_unwatch_peer", unwatch_peer, METH_NOARGS, NULL },
     { "_stop_writing", stop_writing, METH_NOARGS, NULL },
     { "_flush_now", flush_now, METH_NOARGS, NULL },
+    { "_send_last", send_last, METH_NOARGS, NULL },
     { 0 },
 };
 
@@ -529,22 +522,18 @@ static int derive(PyObject *module, const char *name, PyTypeObject *base, struct
 }
 
 /* A class of asyncio's that one of ours derives from; NULL with an exception. */
-static PyTypeObject *find_base(PyObject *transports, const char *name, struct place *at)
+static PyTypeObject *find_base(PyObject *transports, const char *name, struct place *at, bool *known)
 {
     PyTypeObject *base = (PyTypeObject *)(void *)PyObject_GetAttrString(transports, name);
-    int found = base ? slots_of(base, at->slots, SLOTS_MAX) : -1;
-    if (found < 0) {
-        Py_XDECREF(base);
-        return NULL;
-    }
-    at->slots_count = (size_t)found;
-    at->part = (base->tp_basicsize + 15) & ~(Py_ssize_t)15;
+    struct place found = { 0 };
+    if (base && (place_of(base, &found) < 0 || layout_publish(at, &found, sizeof *at, known) < 0))
+        Py_CLEAR(base);
     return base;
 }
 
 static int reader_type_make(PyObject *module, PyObject *transports)
 {
-    PyTypeObject *base = find_base(transports, "ReadTransport", &reader_at);
+    PyTypeObject *base = find_base(transports, "ReadTransport", &reader_at, &reader_is_known);
     if (!base)
         return -1;
 #define PART(name) (reader_at.part + (Py_ssize_t)offsetof(struct reader, name))
@@ -567,7 +556,7 @@ static int reader_type_make(PyObject *module, PyObject *transports)
 
 static int writer_type_make(PyObject *module, PyObject *transports)
 {
-    PyTypeObject *base = find_base(transports, "_FlowControlMixin", &writer_at);
+    PyTypeObject *base = find_base(transports, "_FlowControlMixin", &writer_at, &writer_is_known);
     if (!base)
         return -1;
 #define PART(name) (writer_at.part + (Py_ssize_t)offsetof(struct writer, name))

@@ -53,16 +53,40 @@ PyObject *loop_forget_fd(PyObject *self, PyObject *o)
     Py_RETURN_NONE;
 }
 
+/* The descriptor of a socket; of one that is closed: -1, with an OSError (EBADF), as its own methods have it. */
+static int descriptor_of(PyObject *sock)
+{
+    int fd = PyObject_AsFileDescriptor(sock);
+    if (fd < 0 && PyErr_ExceptionMatches(PyExc_ValueError)) {
+        PyErr_Clear();
+        errno = EBADF;
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return fd;
+}
+
 /* The descriptor of a socket that may be used so; -1 with an exception. */
 static int take_socket(struct loop *loop, PyObject *sock)
 {
     if (!Py_IS_TYPE(sock, (PyTypeObject *)loop->state->socket) || loop->debug) {
-        PyObject *none = PyObject_CallMethod((PyObject *)loop, "_check_sock", "O", sock);
+        PyObject *none = PyObject_CallMethod((PyObject *)loop, "_check_sock", "O", sock);       /* again: below */
         Py_XDECREF(none);
         if (!none)
             return -1;
     }
-    return loop_check_open(loop) ? PyObject_AsFileDescriptor(sock) : -1;
+    int fd = loop_check_here(loop) ? descriptor_of(sock) : -1;     /* again: next */
+    return fd < 0 || loop_check_here(loop) ? fd : -1;
+}
+
+/* Is it this descriptor still, and the loop open, after a call into Python? False with an exception. */
+static bool is_still(struct loop *loop, PyObject *sock, int fd)
+{
+    int now = loop_check_here(loop) ? descriptor_of(sock) : -1;    /* again: below */
+    if (now >= 0 && now != fd) {
+        errno = EBADF;
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return now == fd && loop_check_here(loop);
 }
 
 /* One shot of poll(2) and a future for its end, which is what one awaits it by. Whoever gives up ends it by close(). */
@@ -85,14 +109,15 @@ PyObject *loop_recv(PyObject *self, PyObject *const *args, Py_ssize_t n)
         PyErr_SetString(PyExc_TypeError, "_recv(socket, n, again)");
         return NULL;
     }
-    int fd = take_socket(loop, args[0]);
-    Py_ssize_t wanted = fd < 0 ? -1 : PyLong_AsSsize_t(args[1]);
+    /* Its number is asked for last: what Python runs before may close it. */
+    Py_ssize_t wanted = PyNumber_AsSsize_t(args[1], PyExc_OverflowError);      /* again: take_socket() looks */
     if (wanted < 0) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_ValueError, "negative buffersize in recv");
         return NULL;
     }
-    unsigned char *flags = flags_of(loop, fd);
+    int fd = take_socket(loop, args[0]);        /* again: it has looked itself */
+    unsigned char *flags = fd < 0 ? NULL : flags_of(loop, fd);
     /* Into memory of the loop's: what was asked for may be much more than what comes. */
     if (!flags)
         return NULL;
@@ -120,10 +145,15 @@ PyObject *loop_send(PyObject *self, PyObject *const *args, Py_ssize_t n)
         PyErr_SetString(PyExc_TypeError, "_send(socket, data, from)");
         return NULL;
     }
-    int fd = take_socket(loop, args[0]);
-    Py_ssize_t from = fd < 0 ? -1 : PyLong_AsSsize_t(args[2]);
+    Py_ssize_t from = PyLong_AsSsize_t(args[2]);
     if (from < 0 || PyObject_GetBuffer(args[1], &view, PyBUF_SIMPLE) < 0)
         return NULL;
+    /* As above. */
+    int fd = take_socket(loop, args[0]);
+    if (fd < 0) {
+        PyBuffer_Release(&view);
+        return NULL;
+    }
     const Py_ssize_t all = view.len, enough = from + SEND_MAX;
     ssize_t sent = 0;
     int error = 0;
@@ -183,12 +213,13 @@ static void over(even_handle *h)
         even_call_soon(w->loop->core, h);
         return;
     }
+    /* only: the wait, which has a reference of itself, has one of the future and of the loop */
     PyObject *done = PyObject_CallMethodNoArgs(w->future, w->loop->state->str_done), *none = NULL;
     if (done == Py_False) {
         PyObject *args[] = { w->future, Py_None };
-        none = PyObject_VectorcallMethod(w->loop->state->str_set_result, args, 2, NULL);
+        none = PyObject_VectorcallMethod(w->loop->state->str_set_result, args, 2, NULL);        /* only: as above */
     }
-    if ((!done || (done == Py_False && !none)) && !loop_takes_exception(w->loop))
+    if ((!done || (done == Py_False && !none)) && !loop_takes_exception(w->loop))      /* only: as above */
         PyErr_WriteUnraisable(w->future);
     Py_XDECREF(done);
     Py_XDECREF(none);
@@ -209,14 +240,14 @@ static PyObject *wait_new(struct loop *loop, PyObject *sock, int fd, int events)
     if (!flags)
         return NULL;
     if (!(*flags & NO_TRANSPORT)) {
-        PyObject *none = PyObject_CallMethod((PyObject *)loop, "_ensure_fd_no_transport", "O", sock);
+        PyObject *none = PyObject_CallMethod((PyObject *)loop, "_ensure_fd_no_transport", "O", sock);   /* again: is_still() */
         Py_XDECREF(none);
         if (!none || !(flags = flags_of(loop, fd)))
             return NULL;
         *flags |= NO_TRANSPORT;
     }
     PyObject *self = (PyObject *)loop;
-    PyObject *future = future_new(loop);
+    PyObject *future = future_new(loop);        /* again: is_still() */
     struct wait *w = future ? as_wait(loop->state->wait_type->tp_alloc(loop->state->wait_type, 0)) : NULL;
     if (!w) {
         Py_XDECREF(future);
@@ -224,6 +255,10 @@ static PyObject *wait_new(struct loop *loop, PyObject *sock, int fd, int events)
     }
     w->loop = as_loop(Py_NewRef(self));
     w->future = future;
+    if (!is_still(loop, sock, fd)) {    /* again: it has looked itself */
+        Py_DECREF(w);
+        return NULL;
+    }
     even_op_init(&w->op, loop->core, over);
     w->next = loop->waits;
     w->link = &loop->waits;

@@ -1,6 +1,7 @@
 /* What read(), readline(), readuntil(), readexactly() and drain() give: a coroutine, as far as anybody can tell, whose body is
  * C. If what it wants is there, awaiting it suspends nobody and makes nothing but the result. */
 #include "streams.h"
+#include <frameobject.h>
 #include <structmember.h>
 
 enum state_of_call { NEW, RUNNING, WAITING, LEFT, OVER };    /* WAITING: for a future; LEFT: to asyncio's coroutine */
@@ -102,7 +103,7 @@ static enum outcome step_drain(struct call *c, PyObject **result)
             return TO_ASYNCIO;
     } else {
         PyObject *transport = Py_NewRef(w->transport);
-        PyObject *closing = PyObject_CallMethodNoArgs(transport, s->str_is_closing);
+        PyObject *closing = PyObject_CallMethodNoArgs(transport, s->str_is_closing);    /* again: below */
         Py_DECREF(transport);
         if (!closing)
             return FAILED;
@@ -119,6 +120,7 @@ static enum outcome step(struct call *c, bool waited, PyObject **result)
     if (c->kind == CALL_DRAIN)
         return step_drain(c, result);
     struct reader *r = as_reader(c->self);
+    /* only: RUNNING, nobody else may touch the call */
     if (!reader_is_usual(r) || (!waited && r->exception && r->exception != Py_None))
         return TO_ASYNCIO;
     switch ((enum call_kind)c->kind) {
@@ -150,7 +152,7 @@ static enum outcome begin_waiting(struct call *c)
     if (r->paused) {
         r->paused = false;
         PyObject *transport = Py_NewRef(r->transport ? r->transport : Py_None);
-        PyObject *none = PyObject_CallMethodNoArgs(transport, s->str_resume_reading);
+        PyObject *none = PyObject_CallMethodNoArgs(transport, s->str_resume_reading);   /* again: all is read anew */
         Py_DECREF(transport);
         if (!none)
             return FAILED;
@@ -159,11 +161,11 @@ static enum outcome begin_waiting(struct call *c)
     PyObject *loop = r->loop ? Py_NewRef(r->loop) : NULL;
     if (!loop)
         return TO_ASYNCIO;
-    PyObject *future = PyObject_CallMethodNoArgs(loop, s->str_create_future);
+    PyObject *future = PyObject_CallMethodNoArgs(loop, s->str_create_future);   /* only: as asyncio, it is set whatever stands */
     Py_DECREF(loop);
     if (!future)
         return FAILED;
-    Py_XSETREF(r->waiter, Py_NewRef(future));
+    Py_XSETREF(r->waiter, Py_NewRef(future));    /* only: RUNNING, nobody else may touch the call */
     c->waiter = future;
     c->inner = iterator_of(future);
     return c->inner ? MUST_WAIT : FAILED;
@@ -171,12 +173,12 @@ static enum outcome begin_waiting(struct call *c)
 
 static void end_waiting(struct call *c)
 {
-    Py_CLEAR(c->inner);
+    Py_CLEAR(c->inner);    /* only: RUNNING, nobody else may touch the call */
     if (!c->waiter)
         return;
     struct reader *r = as_reader(c->self);
     if (r->waiter == c->waiter)
-        Py_XSETREF(r->waiter, Py_NewRef(Py_None));
+        Py_XSETREF(r->waiter, Py_NewRef(Py_None));    /* only: RUNNING, nobody else may touch the call */
     Py_CLEAR(c->waiter);
 }
 
@@ -184,8 +186,8 @@ static void over(struct call *c)
 {
     c->at = OVER;
     if (c->self)
-        end_waiting(c);
-    Py_CLEAR(c->self);
+        end_waiting(c);    /* only: RUNNING, nobody else may touch the call */
+    Py_CLEAR(c->self);    /* only: RUNNING, nobody else may touch the call */
     Py_CLEAR(c->argument);
 }
 
@@ -195,6 +197,22 @@ static PyObject *asyncio_coroutine(struct call *c)
     PyObject *args[2] = { c->self, c->argument };
     size_t n = c->kind == CALL_READ || c->kind == CALL_READEXACTLY || c->kind == CALL_READUNTIL ? 2 : 1;
     return PyObject_Vectorcall(PyTuple_GET_ITEM(c->state->stream_calls, c->kind), args, n, NULL);
+}
+
+/* The first step of asyncio's coroutine, which takes over from a call that was woken already. An exception that was set since the
+ * wake-up is for the next call: asyncio's own looks for one at its beginning only, which for it is past. */
+static PySendResult send_unless_failed(struct call *c, PyObject **result)
+{
+    struct reader *r = c->kind == CALL_DRAIN ? NULL : as_reader(c->self);
+    PyObject *exception = r ? r->exception : NULL;
+    if (exception)
+        r->exception = Py_NewRef(Py_None);
+    PySendResult sent = PyIter_Send(c->inner, Py_None, result);         /* again: below */
+    if (exception && r->exception == Py_None)
+        Py_XSETREF(r->exception, exception);
+    else
+        Py_XDECREF(exception);
+    return sent;
 }
 
 static PySendResult call_send(PyObject *o, PyObject *value, PyObject **result)
@@ -220,7 +238,7 @@ static PySendResult call_send(PyObject *o, PyObject *value, PyObject **result)
     c->at = RUNNING;
     for (bool waited = false;;) {
         if (c->inner) {
-            sent = PyIter_Send(c->inner, value, &got);
+            sent = PyIter_Send(c->inner, value, &got);      /* only: RUNNING, nobody else may touch the call */
             if (sent == PYGEN_NEXT) {
                 c->at = c->waiter ? WAITING : LEFT;
                 break;
@@ -228,15 +246,23 @@ static PySendResult call_send(PyObject *o, PyObject *value, PyObject **result)
             if (sent == PYGEN_ERROR || !c->waiter)
                 break;
             Py_CLEAR(got);
-            end_waiting(c);
+            end_waiting(c);    /* only: RUNNING, nobody else may touch the call */
             waited = true;
         }
-        outcome = step(c, waited, &got);
+        outcome = step(c, waited, &got);    /* only: RUNNING, nobody else may touch the call */
         if (outcome == MUST_WAIT)
-            outcome = begin_waiting(c);
+            outcome = begin_waiting(c);    /* only: RUNNING, nobody else may touch the call */
         if (outcome == TO_ASYNCIO) {
-            end_waiting(c);
+            end_waiting(c);    /* only: RUNNING, nobody else may touch the call */
+            /* only: RUNNING, nobody else may touch the call */
             outcome = (c->inner = asyncio_coroutine(c)) ? MUST_WAIT : FAILED;
+            if (c->inner && waited) {
+                sent = send_unless_failed(c, &got);    /* only: RUNNING, nobody else may touch the call */
+                if (sent != PYGEN_NEXT)
+                    break;
+                c->at = LEFT;
+                break;
+            }
         }
         if (outcome != MUST_WAIT) {
             sent = outcome == DONE ? PYGEN_RETURN : PYGEN_ERROR;
@@ -328,10 +354,10 @@ static PyObject *call_throw(PyObject *self, PyObject *const *args, Py_ssize_t n)
         PyObject *all[4] = { c->inner, args[0], n > 1 ? args[1] : NULL, n > 2 ? args[2] : NULL };
         Py_INCREF(self);
         c->at = RUNNING;
-        PyObject *result = PyObject_VectorcallMethod(c->state->str_throw_, all, (size_t)n + 1, NULL);
+        PyObject *result = PyObject_VectorcallMethod(c->state->str_throw_, all, (size_t)n + 1, NULL);   /* only: RUNNING */
         c->at = LEFT;
         if (!result)
-            over(c);
+            over(c);    /* only: RUNNING, nobody else may touch the call */
         Py_DECREF(self);
         return result;
     }
@@ -352,8 +378,8 @@ static PyObject *call_close(PyObject *self, PyObject *unused)
     }
     if (c->at == LEFT) {
         PyObject *inner = Py_NewRef(c->inner);
-        over(c);
-        PyObject *none = PyObject_CallMethodNoArgs(inner, c->state->str_close);
+        over(c);    /* only: RUNNING, nobody else may touch the call */
+        PyObject *none = PyObject_CallMethodNoArgs(inner, c->state->str_close);     /* only: it is over already */
         Py_DECREF(inner);
         return none;
     }
@@ -387,19 +413,55 @@ static PyObject *is_suspended(PyObject *self, void *unused)
     return PyBool_FromLong(as_call(self)->at == WAITING || as_call(self)->at == LEFT);
 }
 
-/* What it waits for: a future, or asyncio's coroutine. */
+/* As inspect.getcoroutinestate() says it; since 3.15 it asks for this. */
+static PyObject *state_name(PyObject *self, void *unused)
+{
+    static const char *const names[] = {
+        [NEW] = "CORO_CREATED", [RUNNING] = "CORO_RUNNING", [WAITING] = "CORO_SUSPENDED",
+        [LEFT] = "CORO_SUSPENDED", [OVER] = "CORO_CLOSED",
+    };
+    (void)unused;
+    return PyUnicode_FromString(names[(int)as_call(self)->at]);
+}
+
+/* What it waits for: a future, or what asyncio's coroutine does that took over. */
 static PyObject *awaits(PyObject *self, void *unused)
 {
     struct call *c = as_call(self);
     (void)unused;
+    if (c->at == LEFT)
+        return PyObject_GetAttrString(c->inner, "cr_await");
     return Py_NewRef(c->waiter ? c->waiter : c->inner ? c->inner : Py_None);
 }
 
-static PyObject *no_frame(PyObject *self, void *unused)
+static PyObject *no_origin(PyObject *self, void *unused)
 {
     (void)self;
     (void)unused;
     Py_RETURN_NONE;
+}
+
+/* Of asyncio's coroutine function, which it stands for. */
+static PyObject *code_of(PyObject *self, void *unused)
+{
+    struct call *c = as_call(self);
+    (void)unused;
+    PyObject *function = PyTuple_GET_ITEM(c->state->stream_calls, c->kind);
+    return PyFunction_Check(function) ? Py_NewRef(PyFunction_GET_CODE(function)) : Py_NewRef(Py_None);
+}
+
+/* For those who look where a task waits: a frame of that function, at its beginning; of the coroutine that took over, its own. */
+static PyObject *frame_of(PyObject *self, void *unused)
+{
+    struct call *c = as_call(self);
+    (void)unused;
+    if (c->at == LEFT)
+        return PyObject_GetAttrString(c->inner, "cr_frame");
+    PyObject *function = PyTuple_GET_ITEM(c->state->stream_calls, c->kind);
+    if (c->at == OVER || !PyFunction_Check(function))
+        Py_RETURN_NONE;
+    return (PyObject *)(void *)PyFrame_New(PyThreadState_Get(), (PyCodeObject *)(void *)PyFunction_GET_CODE(function),
+                                           PyFunction_GET_GLOBALS(function), NULL);
 }
 
 /* ---- life ---- */
@@ -471,7 +533,7 @@ static void call_dealloc(PyObject *o)
     struct call *c = as_call(o);
     struct state *s = c->state;
     PyTypeObject *type = Py_TYPE(o);
-    if (c->at == NEW && PyObject_CallFinalizerFromDealloc(o) < 0)
+    if (c->at == NEW && PyObject_CallFinalizerFromDealloc(o) < 0)      /* only: it is nobody's any more */
         return;
     PyObject_GC_UnTrack(o);
     over(c);
@@ -515,9 +577,10 @@ static PyGetSetDef attributes[] = {
     { "cr_running", is_running, NULL, NULL, NULL },
     { "cr_suspended", is_suspended, NULL, NULL, NULL },
     { "cr_await", awaits, NULL, NULL, NULL },
-    { "cr_frame", no_frame, NULL, NULL, NULL },
-    { "cr_code", no_frame, NULL, NULL, NULL },
-    { "cr_origin", no_frame, NULL, NULL, NULL },
+    { "cr_frame", frame_of, NULL, NULL, NULL },
+    { "cr_code", code_of, NULL, NULL, NULL },
+    { "cr_origin", no_origin, NULL, NULL, NULL },
+    { "cr_state", state_name, NULL, NULL, NULL },
     { 0 },
 };
 

@@ -89,7 +89,7 @@ int reader_extend(struct reader *r, const char *data, size_t n)
     if (!is_none(r->waiter)) {
         PyObject *waiter = r->waiter;
         r->waiter = Py_NewRef(Py_None);
-        int rc = waiter_wake(s, waiter);
+        int rc = waiter_wake(s, waiter);        /* again: all is read anew */
         Py_DECREF(waiter);
         if (rc < 0)
             return -1;
@@ -98,7 +98,7 @@ int reader_extend(struct reader *r, const char *data, size_t n)
     if (r->paused || is_none(r->transport) || size / 2 + size % 2 <= (size_t)r->limit)
         return 0;
     PyObject *transport = Py_NewRef(r->transport);
-    PyObject *none = PyObject_CallMethodNoArgs(transport, s->str_pause_reading);
+    PyObject *none = PyObject_CallMethodNoArgs(transport, s->str_pause_reading);    /* only: as asyncio, it is set in any case */
     Py_DECREF(transport);
     if (none) {
         r->paused = true;

@@ -21,8 +21,10 @@ PyObject *tls_method(struct tls *t, int which)
 {
     if (!t->held[which]) {
         const int owner = method_of[which].owner;
+        /* only: the method, whoever set it meanwhile */
         PyObject *o = owner == SSLOBJ ? PyObject_CallMethod(tls_object(t), "_ssl_calls", NULL) : Py_XNewRef(t->held[owner]);
-        t->held[which] = o ? PyObject_GetAttrString(o, method_of[which].name) : NULL;
+        PyObject *method = o ? PyObject_GetAttrString(o, method_of[which].name) : NULL;    /* only: as above */
+        Py_XSETREF(t->held[which], method);     /* only: as above */
         if (!o && !PyErr_Occurred())
             PyErr_SetString(PyExc_RuntimeError, "the TLS protocol was not initialized");
         Py_XDECREF(o);
@@ -147,7 +149,7 @@ static Py_ssize_t used(struct tls *t, size_t asked, Py_ssize_t n)
     if (n <= 0 || t->unframed)
         return n;
     if ((size_t)n == asked) {
-        PyObject *pending = tls_call(t, PENDING, NULL);
+        PyObject *pending = tls_call(t, PENDING, NULL);     /* again: below */
         long left = pending ? PyLong_AsLong(pending) : -1;
         Py_XDECREF(pending);
         if (left != 0)
@@ -160,7 +162,7 @@ static Py_ssize_t used(struct tls *t, size_t asked, Py_ssize_t n)
 
 static Py_ssize_t read_failed(struct tls *t)
 {
-    if (!tls_wants_more(t))
+    if (!tls_wants_more(t))     /* only: how much is known to be there */
         return FAILED;
     t->records = t->ready = 0;
     return NOTHING;
@@ -168,14 +170,14 @@ static Py_ssize_t read_failed(struct tls *t)
 
 static Py_ssize_t read_into(struct tls *t, char *to, size_t room)
 {
-    PyObject *read = tls_method(t, DECRYPT), *result = NULL;
+    PyObject *read = tls_method(t, DECRYPT), *result = NULL;    /* again: used() and read_failed() look */
     PyObject *args[] = { PyLong_FromSize_t(room), tls_view(to, room, PyBUF_WRITE) };
     if (read && args[0] && args[1])
-        result = PyObject_Vectorcall(read, args, 2, NULL);
+        result = PyObject_Vectorcall(read, args, 2, NULL);      /* again: as above */
     Py_XDECREF(read);
     Py_XDECREF(args[0]);
     if (args[1])
-        tls_end_view(args[1]);
+        tls_end_view(args[1]);    /* again: used() and read_failed() look */
     if (!result)
         return read_failed(t);
     Py_ssize_t n = PyLong_AsSsize_t(result);
@@ -192,7 +194,7 @@ static Py_ssize_t read_into(struct tls *t, char *to, size_t room)
 static PyObject *read_one(struct tls *t, Py_ssize_t *got)
 {
     size_t asked = t->ready < 1 ? 1 : t->ready < RECORD_MAX ? t->ready : RECORD_MAX;
-    PyObject *size = PyLong_FromSize_t(asked), *data = size ? tls_call(t, DECRYPT, size) : NULL;
+    PyObject *size = PyLong_FromSize_t(asked), *data = size ? tls_call(t, DECRYPT, size) : NULL;       /* again: as above */
     Py_XDECREF(size);
     if (data && !PyBytes_CheckExact(data)) {
         PyErr_Format(PyExc_TypeError, "read() of the SSL object gave %s", Py_TYPE(data)->tp_name);
@@ -228,12 +230,11 @@ static bool may_read(struct tls *t, bool buffered)
            (t->phase == WRAPPED || t->phase == FLUSHING) && t->held[PROTOCOL] && t->held[PROTOCOL] != Py_None;
 }
 
-static PyObject *call_protocol(struct tls *t, PyObject *name, PyObject *argument)
+/* Without an argument: what was to make it has failed. */
+static PyObject *call_protocol(PyObject *protocol, PyObject *name, PyObject *argument)
 {
-    PyObject *args[] = { Py_NewRef(t->held[PROTOCOL]), argument };
-    PyObject *result = argument ? PyObject_VectorcallMethod(name, args, 2, NULL) : NULL;
-    Py_DECREF(args[0]);
-    return result;
+    PyObject *args[] = { protocol, argument };
+    return argument ? PyObject_VectorcallMethod(name, args, 2, NULL) : NULL;
 }
 
 /* The protocol was called: a failure of its own comes first, then what ended the reading. Takes both references. */
@@ -252,40 +253,50 @@ static Py_ssize_t delivered(PyObject *none, PyObject *raised, Py_ssize_t got)
 /* To a protocol: all of a chunk that came, as one. Data that came before a failure is delivered before it. */
 static Py_ssize_t deliver(struct tls *t)
 {
+    PyObject *protocol = Py_NewRef(t->held[PROTOCOL]);
     Py_ssize_t got = NOTHING;
+    /* only: what was read is the protocol's that was asked */
     PyObject *data = t->records > 1 ? read_many(t, &got) : read_one(t, &got);
     PyObject *raised = got == FAILED ? PyErr_GetRaisedException() : NULL;
-    PyObject *none = data ? call_protocol(t, t->state->str_data_received, data) : Py_NewRef(Py_None);
+    PyObject *none = data ? call_protocol(protocol, t->state->str_data_received, data) : Py_NewRef(Py_None);
     Py_XDECREF(data);
+    Py_DECREF(protocol);
     return delivered(none, raised, got);
 }
 
 /* To a BufferedProtocol: as much as its buffer takes. */
 static Py_ssize_t deliver_buffered(struct tls *t)
 {
-    PyObject *hint = PyLong_FromSize_t(t->ready), *target = call_protocol(t, t->state->str_get_buffer, hint);
-    PyObject *none, *raised;
-    Py_ssize_t got = FAILED, n = 0;
+    PyObject *protocol = Py_NewRef(t->held[PROTOCOL]), *hint = PyLong_FromSize_t(t->ready);
+    PyObject *target = call_protocol(protocol, t->state->str_get_buffer, hint);    /* again: may_read() looks */
+    PyObject *none = Py_NewRef(Py_None), *raised;
+    Py_ssize_t got = NOTHING, n = 0;
     Py_buffer view;
     Py_XDECREF(hint);
-    if (!target || PyObject_GetBuffer(target, &view, PyBUF_WRITABLE) < 0) {
+    if (!target || PyObject_GetBuffer(target, &view, PyBUF_WRITABLE) < 0) {     /* again: may_read() looks */
         Py_XDECREF(target);
+        Py_DECREF(protocol);
+        Py_DECREF(none);
         return FAILED;
     }
-    if (view.len == 0)
+    if (view.len == 0) {
         PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
-    while (n < view.len && t->records && (got = read_into(t, (char *)view.buf + n, (size_t)(view.len - n))) > 0)
+        got = FAILED;
+    }
+    /* It may have closed, paused, read what there was; or it is the protocol no longer. */
+    /* again: what comes next looks */
+    while (n < view.len && may_read(t, true) && t->held[PROTOCOL] == protocol &&
+           (got = read_into(t, (char *)view.buf + n, (size_t)(view.len - n))) > 0)
         n += got;
     raised = got == FAILED ? PyErr_GetRaisedException() : NULL;
-    PyBuffer_Release(&view);
+    PyBuffer_Release(&view);    /* only: what was read is the protocol's that gave the buffer */
     Py_DECREF(target);
-    if (n > 0 && t->held[PROTOCOL] && t->held[PROTOCOL] != Py_None) {
+    if (n > 0) {
         PyObject *length = PyLong_FromSsize_t(n);
-        none = call_protocol(t, t->state->str_buffer_updated, length);
+        Py_SETREF(none, call_protocol(protocol, t->state->str_buffer_updated, length));
         Py_XDECREF(length);
-    } else {
-        none = Py_NewRef(Py_None);
     }
+    Py_DECREF(protocol);
     return delivered(none, raised, got);
 }
 
@@ -307,14 +318,15 @@ static int read_records(struct tls *t)
         return 0;
     if (!t->app_reading_paused) {
         t->reading++;
-        rc = read_all(t);
+        rc = read_all(t);    /* again: what comes next looks */
         t->reading--;
         if (rc == 0)
-            rc = tls_encrypt(t, true) < 0 ? -1 : tls_send_records(t);
+            rc = tls_encrypt(t, true) < 0 ? -1 : tls_send_records(t);       /* again: next */
         else
             tls_queue_flush(t);
     }
     /* Not more than this can be in the BIO: only if it matters is it looked up. */
+    /* only: a failure is the connection's, whose end comes once */
     if (rc == 0 && (t->ssl_reading_paused || (double)(t->ready + t->records * HEADER + t->tail) >= t->mark[READ_HIGH]))
         rc = tls_tell(t, "_control_ssl_reading");
     return rc < 0 ? tls_failed(t) : 0;
@@ -325,6 +337,7 @@ int tls_feed(PyObject *tls_object, const char *data, size_t n)
     struct tls *t = as_tls(tls_object);
     if (n == 0)
         return 0;
+    /* again: what comes next looks */
     if (take_in(t, data, n) < 0)
         return -1;
     switch (t->phase) {
@@ -413,6 +426,7 @@ static PyObject *release(PyObject *self, PyObject *unused)
 {
     (void)unused;
     struct tls *t = as_tls(self);
+    t->changes++;
     tls_drop_output(t);
     t->records = t->ready = 0;
     for (int i = TAKE_IN; i <= BUFFER; i++)
@@ -432,7 +446,7 @@ static PyObject *get_held(PyObject *self, void *which)
 static int learn_phase(struct tls *t, PyObject *state)
 {
     static const char *const names[] = { "UNWRAPPED", "DO_HANDSHAKE", "WRAPPED", "FLUSHING", "SHUTDOWN" };
-    PyObject *name = PyObject_GetAttrString(state, "name");
+    PyObject *name = PyObject_GetAttrString(state, "name");     /* only: what it names */
     int rc = -1;
     if (name && PyUnicode_Check(name))
         for (enum phase p = UNWRAPPED; p <= SHUTDOWN; p++)
@@ -448,7 +462,7 @@ static int learn_phase(struct tls *t, PyObject *state)
 
 static int learn_mark(struct tls *t, uintptr_t which, PyObject *value)
 {
-    double mark = PyFloat_AsDouble(value);
+    double mark = PyFloat_AsDouble(value);      /* only: the mark itself */
     if (mark == -1.0 && PyErr_Occurred()) {
         if (!PyErr_ExceptionMatches(PyExc_OverflowError))
             return -1;
@@ -467,8 +481,10 @@ static int set_held(PyObject *self, PyObject *value, void *closure)
         PyErr_SetString(PyExc_AttributeError, "it cannot be deleted");
         return -1;
     }
+    /* only: what it learns */
     if (which == STATE && learn_phase(t, value) < 0)
         return -1;
+    /* only: what it learns */
     if (which >= WRITE_HIGH && which <= READ_LOW && learn_mark(t, which, value) < 0)
         return -1;
     if (which == LOOP) {
@@ -478,9 +494,10 @@ static int set_held(PyObject *self, PyObject *value, void *closure)
         }
         t->loop = PyObject_TypeCheck(value, t->state->loop_type) ? as_loop(value) : NULL;
     }
+    t->changes++;
     for (int i = TAKE_IN; i <= SEND; i++)
         if (method_of[i].owner == (int)which)
-            Py_CLEAR(t->held[i]);
+            Py_CLEAR(t->held[i]);    /* only: the caller holds it */
     Py_XSETREF(t->held[which], Py_NewRef(value));
     return 0;
 }

@@ -114,10 +114,10 @@ int tls_encrypt(struct tls *t, bool all)
     t->encrypting = true;
     while (rc == 0 && t->count && (all || t->size >= RECORD)) {
         PyObject *chunk = first_chunk(t);
-        Py_ssize_t n = chunk ? encrypt_some(t, chunk, all) : -1;
+        Py_ssize_t n = chunk ? encrypt_some(t, chunk, all) : -1;    /* again: what comes next looks */
         if (n < 0) {
-            rc = chunk && tls_wants_more(t) ? 1 : -1;
-        } else if (t->count) {  /* it may have been lost meanwhile */
+            rc = chunk && tls_wants_more(t) ? 1 : -1;       /* again: the loop looks at what is left */
+        } else if (t->count && t->chunks[0] == chunk) {  /* it may have been lost meanwhile */
             t->taken += (size_t)n;
             t->size -= n;
             if (t->taken == (size_t)PyBytes_GET_SIZE(chunk)) {
@@ -136,10 +136,10 @@ int tls_encrypt(struct tls *t, bool all)
 int tls_send_records(struct tls *t)
 {
     if (!t->ssl_writing_paused && t->held[OUTGOING]) {
-        PyObject *records = tls_call(t, GIVE_OUT, NULL), *none = records;
-        Py_ssize_t n = records ? PyObject_Length(records) : -1;
+        PyObject *records = tls_call(t, GIVE_OUT, NULL), *none = records;       /* again: next */
+        Py_ssize_t n = records ? PyObject_Length(records) : -1;     /* again: next */
         if (n > 0 && t->held[TRANSPORT] && t->held[TRANSPORT] != Py_None) {
-            none = tls_call(t, SEND, records);
+            none = tls_call(t, SEND, records);      /* again: the flags are read anew */
             Py_DECREF(records);
         }
         Py_XDECREF(none);
@@ -157,7 +157,7 @@ int tls_write_out(struct tls *t, bool all)
 {
     if (t->count == 0 || (t->phase != WRAPPED && t->phase != FLUSHING))
         return 0;
-    if (tls_encrypt(t, all) == 0 && tls_send_records(t) == 0)
+    if (tls_encrypt(t, all) == 0 && tls_send_records(t) == 0)  /* only: what waits is dropped, if anything does */
         return 0;
     drop_chunks(t);
     return tls_failed(t);
@@ -168,7 +168,7 @@ static void write_out_later(struct tls *t)
     PyObject *context = Py_NewRef(t->held[CONTEXT]);
     int rc = PyContext_Enter(context);
     if (rc == 0) {
-        rc = tls_write_out(t, true);
+        rc = tls_write_out(t, true);    /* only: the caller holds it, and it the loop */
         PyObject *raised = rc < 0 ? PyErr_GetRaisedException() : NULL;
         if (PyContext_Exit(context) < 0)
             PyErr_Clear();
@@ -222,12 +222,24 @@ int tls_traverse(struct loop *loop, visitproc visit, void *arg)
     return 0;
 }
 
-static bool queue_chunk(struct tls *t, PyObject *data)
+/* Later it is encrypted: what may change until then is copied. NULL with an exception; what is no data has one of asyncio's. */
+static PyObject *chunk_of(PyObject *data)
 {
-    /* Later it is encrypted: what may change until then is copied. */
-    PyObject *chunk = PyBytes_CheckExact(data) ? Py_NewRef(data) : PyBytes_FromObject(data);
-    if (!chunk)
-        return false;
+    if (PyBytes_CheckExact(data))
+        return Py_NewRef(data);
+    if (PyBytes_Check(data) || PyByteArray_Check(data) || PyMemoryView_Check(data))
+        return PyBytes_FromObject(data);
+    PyErr_Format(PyExc_TypeError, "data: expecting a bytes-like instance, got %s", Py_TYPE(data)->tp_name);
+    return NULL;
+}
+
+/* Takes the reference. */
+static bool queue_chunk(struct tls *t, PyObject *chunk)
+{
+    if (PyBytes_GET_SIZE(chunk) == 0) {
+        Py_DECREF(chunk);
+        return true;
+    }
     if (t->count == t->capacity) {
         size_t capacity = t->capacity ? t->capacity * 2 : CHUNKS_FIRST;
         PyObject **chunks = PyMem_RawRealloc(t->chunks, capacity * sizeof *chunks);
@@ -242,14 +254,6 @@ static bool queue_chunk(struct tls *t, PyObject *data)
     t->chunks[t->count++] = chunk;
     t->size += PyBytes_GET_SIZE(chunk);
     return true;
-}
-
-static bool is_data(PyObject *data)
-{
-    if (PyBytes_Check(data) || PyByteArray_Check(data) || PyMemoryView_Check(data))
-        return true;
-    PyErr_Format(PyExc_TypeError, "data: expecting a bytes-like instance, got %s", Py_TYPE(data)->tp_name);
-    return false;
 }
 
 /* May it be written, now? 0: no, and that is said; -1 with an exception. */
@@ -272,7 +276,7 @@ static PyObject *wrote(struct tls *t)
         Py_RETURN_NONE;
     const bool all = (double)t->size >= t->mark[WRITE_HIGH] || t->ssl_writing_paused || t->app_writing_paused ||
                      (!t->reading && !(t->loop && t->loop->core));
-    if ((all || t->size >= RECORD) && tls_write_out(t, all) < 0)
+    if ((all || t->size >= RECORD) && tls_write_out(t, all) < 0)       /* again: tls_queue_flush() looks */
         return NULL;
     if (!t->reading)
         tls_queue_flush(t);
@@ -282,32 +286,35 @@ static PyObject *wrote(struct tls *t)
 PyObject *tls_write(PyObject *self, PyObject *data)
 {
     struct tls *t = as_tls(self);
-    if (!is_data(data))
-        return NULL;
-    Py_ssize_t n = PyObject_Length(data);
-    int may = n > 0 ? may_write(t) : (int)n;
-    if (may <= 0)
-        return may == 0 ? Py_NewRef(Py_None) : NULL;
-    return queue_chunk(t, data) ? wrote(t) : NULL;
+    PyObject *chunk = chunk_of(data);    /* again: what comes next looks */
+    int may = !chunk ? -1 : PyBytes_GET_SIZE(chunk) ? may_write(t) : 0;    /* again: what comes next looks */
+    if (may > 0)
+        return queue_chunk(t, chunk) ? wrote(t) : NULL;
+    Py_XDECREF(chunk);
+    return may == 0 ? Py_NewRef(Py_None) : NULL;
 }
 
 PyObject *tls_write_appdata(PyObject *self, PyObject *list)
 {
     struct tls *t = as_tls(self);
-    int may = may_write(t);
+    int may = may_write(t);    /* again: what comes next looks */
     if (may <= 0)
         return may == 0 ? Py_NewRef(Py_None) : NULL;
-    PyObject *iterator = PyObject_GetIter(list), *data;
+    PyObject *iterator = PyObject_GetIter(list), *data;     /* again: below */
     bool ok = iterator != NULL;
-    while (ok && (data = PyIter_Next(iterator))) {
-        ok = is_data(data) && (PyObject_Length(data) == 0 || queue_chunk(t, data));
+    while (ok && (data = PyIter_Next(iterator))) {          /* again: below */
+        PyObject *chunk = chunk_of(data);    /* again: what comes next looks */
         Py_DECREF(data);
+        const bool open = t->phase == HANDSHAKE || t->phase == WRAPPED;     /* the iterator may have closed it */
+        ok = chunk && open && queue_chunk(t, chunk);
+        if (!open)
+            Py_XDECREF(chunk);
     }
     Py_XDECREF(iterator);
     if (PyErr_Occurred()) {     /* what came before it was written */
-        PyObject *raised = PyErr_GetRaisedException(), *none = wrote(t);
+        PyObject *raised = PyErr_GetRaisedException(), *none = wrote(t);    /* again: what comes next looks */
         if (!none)
-            PyErr_WriteUnraisable(self);
+            PyErr_WriteUnraisable(self);        /* only: nothing of it */
         Py_XDECREF(none);
         PyErr_SetRaisedException(raised);
         return NULL;

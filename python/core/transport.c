@@ -4,11 +4,11 @@
  * It is asyncio's flow-control class with our part behind the slots of that. A receiver stands while the protocol wants data;
  * a send, while there is some. Each holds a reference of the transport: its memory must stay until the core says that the
  * operation is over. What comes in while reading is paused is kept by the receiver. */
+#include "layout.h"
 #include "output.h"
 #include <structmember.h>
 
 enum {
-    SLOTS_MAX = 16,
     BULK = 120 * 1024,              /* malloc() would map more than 128 KiB anew each time */
     BULK_LEAST = 32 * 1024
 };
@@ -23,20 +23,15 @@ struct transport {
     /* coming in */
     enum protocol_kind kind;
     bool receiving;                     /* the receiver holds a reference */
+    bool delivering;                    /* the protocol is being called with what came */
     bool bulk, fed;                     /* the last piece was large; went into a stream's reader */
     bool patched;                       /* a method was set in the instance */
     char begun, paused, closing, eof, reading_over;
     char sendfile;                      /* is in progress: nothing may be written */
 };
 
-/* Where asyncio's slots lie in an object, and our part: the same in every interpreter of the process. */
-static struct {
-    Py_ssize_t slots[SLOTS_MAX];
-    size_t slots_count;
-    Py_ssize_t part;
-} at;
-
-#define SLOT(o, where) (*(PyObject **)(void *)((char *)(o) + (where)))
+static struct place at;
+static bool at_is_known;
 
 static struct transport *part_of(PyObject *o)
 {
@@ -105,6 +100,7 @@ static void received_last(struct transport *t)
 
 static void stop_receiving(struct transport *t)
 {
+    t->out.held.changes++;
     even_receiver_stop(&t->receiver);
     received_last(t);
 }
@@ -150,8 +146,16 @@ static size_t give_buffered(struct transport *t, const char *data, size_t n)
     PyObject *const first = Py_NewRef(t->protocol);
     while (n > 0 && wants_data(t) && t->protocol == first) {
         Py_buffer view;
-        if (!buffer_of(t, &view))
+        enum kept kept;
+        bool given;
+        kept = call_checked(held_changes(&t->out.held), given = buffer_of(t, &view));
+        if (!given)
             break;
+        /* If it closed, it gets this piece all the same, as from asyncio; not if it is the protocol no longer. */
+        if (kept == CHANGED && t->protocol != first) {
+            PyBuffer_Release(&view);
+            break;
+        }
         size_t part = n < (size_t)view.len ? n : (size_t)view.len;
         memcpy(view.buf, data, part);
         PyBuffer_Release(&view);
@@ -179,7 +183,7 @@ static void give_tls(struct transport *t, const char *data, size_t n)
     PyObject *protocol = Py_NewRef(t->protocol);
     int rc = PyContext_Enter(t->out.held.context);
     if (rc == 0) {
-        rc = tls_feed(protocol, data, n);
+        rc = tls_feed(protocol, data, n);       /* only: the context is its own */
         PyObject *raised = rc < 0 ? PyErr_GetRaisedException() : NULL;
         if (PyContext_Exit(t->out.held.context) < 0)
             PyErr_Clear();
@@ -195,20 +199,23 @@ static void give_tls(struct transport *t, const char *data, size_t n)
 static void give(struct transport *t, const char *data, size_t n)
 {
     if (t->kind == PROTOCOL_TLS) {
-        give_tls(t, data, n);
+        give_tls(t, data, n);    /* again: received() looks */
         return;
     }
     if (t->kind == PROTOCOL_BUFFERED) {
-        even_receiver_untake(&t->receiver, n - give_buffered(t, data, n));
+        even_receiver_untake(&t->receiver, n - give_buffered(t, data, n));    /* again: received() looks */
         return;
     }
     PyObject *protocol = Py_NewRef(t->protocol);
-    int fed = reader_feed(t->loop->state, protocol, data, n);
+    int fed;
+    enum kept kept = call_checked(held_changes(&t->out.held), fed = reader_feed(t->loop->state, protocol, data, n));
     Py_DECREF(protocol);
     if (fed < 0)
-        protocol_failed(t, "Fatal error: protocol.data_received() call failed.");
+        protocol_failed(t, "Fatal error: protocol.data_received() call failed.");       /* again: received() looks */
     t->fed = fed;
-    if (fed)
+    if (fed == 0 && kept == CHANGED)
+        even_receiver_untake(&t->receiver, n);
+    if (fed || kept == CHANGED)
         return;
     PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)n);
     if (bytes)
@@ -218,6 +225,8 @@ static void give(struct transport *t, const char *data, size_t n)
     Py_XDECREF(bytes);
 }
 
+static ssize_t receive_piece(struct transport *t);
+
 /* Much comes at once: it is received where the protocol gets it, without a copy. As even_receiver_take(); an error of the
  * protocol's is dealt with, and counts as nothing. */
 static ssize_t receive_bulk(struct transport *t)
@@ -225,14 +234,21 @@ static ssize_t receive_bulk(struct transport *t)
     ssize_t n;
     if (t->kind == PROTOCOL_BUFFERED) {
         Py_buffer view;
-        if (!buffer_of(t, &view))
-            return -EAGAIN;
         PyObject *protocol = Py_NewRef(t->protocol);
-        n = wants_data(t) ? even_receiver_take_into(&t->receiver, view.buf, (size_t)view.len) : -EAGAIN;
-        PyBuffer_Release(&view);
+        if (!buffer_of(t, &view)) {    /* again: received() looks */
+            Py_DECREF(protocol);
+            return -EAGAIN;
+        }
+        const bool exchanged = t->protocol != protocol;     /* as in give_buffered() */
+        n = exchanged ? -EAGAIN : even_receiver_take_into(&t->receiver, view.buf, (size_t)view.len);
+        PyBuffer_Release(&view);        /* only: what was received is the protocol's that gave the buffer */
         if (n > 0)
-            buffer_updated(t, protocol, (size_t)n);
+            buffer_updated(t, protocol, (size_t)n);    /* again: received() looks */
         Py_DECREF(protocol);
+        if (exchanged && wants_data(t)) {
+            t->bulk = false;
+            n = receive_piece(t);    /* again: received() looks */
+        }
     } else {
         PyObject *bytes = PyBytes_FromStringAndSize(NULL, BULK);
         n = bytes ? even_receiver_take_into(&t->receiver, PyBytes_AS_STRING(bytes), BULK) : -ENOMEM;
@@ -253,11 +269,11 @@ static ssize_t receive_piece(struct transport *t)
     const void *data;
     ssize_t n;
     if (t->bulk && !t->fed && t->kind != PROTOCOL_TLS) {
-        n = receive_bulk(t);
+        n = receive_bulk(t);    /* again: received() looks */
     } else {
         n = even_receiver_take(&t->receiver, &data);
         if (n > 0)
-            give(t, data, (size_t)n);
+            give(t, data, (size_t)n);    /* again: received() looks */
     }
     if (n > 0)
         t->bulk = n >= BULK_LEAST;
@@ -272,24 +288,33 @@ static void received(even_handle *h)
         even_call_soon(t->loop->core, h);
         return;
     }
+    if (t->delivering)          /* the protocol runs the loop: what came meanwhile comes once it returns */
+        return;
     Py_INCREF(self);
+    t->delivering = true;
     while (wants_data(t) && !t->reading_over) {      /* the end is told once */
-        ssize_t n = receive_piece(t);
-        if (n > 0) {
-            if (!t->loop->raised)
-                continue;
+        ssize_t n = receive_piece(t);    /* again: received() looks */
+        if (t->loop->raised && (n > 0 || n == -EAGAIN)) {
             if (!even_handle_is_queued(h))      /* the rest is for the next run */
                 even_call_soon(t->loop->core, h);
             break;
         }
+        if (n > 0)
+            continue;
         if (n == 0) {
             t->reading_over = true;
-            tell(t, t->loop->state->str_on_eof);
+            tell(t, t->loop->state->str_on_eof);    /* again: received_last() looks */
+            if (t->loop->raised && !t->closing) {   /* an exit: it is told again in the next run, as asyncio tells it */
+                t->reading_over = false;
+                if (!even_handle_is_queued(h))
+                    even_call_soon(t->loop->core, h);
+            }
         } else if (n != -EAGAIN) {
-            failed(t, (int)n, "Fatal read error on socket transport");
+            failed(t, (int)n, "Fatal read error on socket transport");    /* again: received() looks */
         }
         break;
     }
+    t->delivering = false;
     received_last(t);
     Py_DECREF(self);
 }
@@ -308,22 +333,19 @@ static void drop(struct held *h)
 PyObject *transport_write(PyObject *self, PyObject *data)
 {
     struct transport *t = part_of(self);
-    const Py_ssize_t length = output_check(data);
-    if (length < 0)
+    PyObject *chunk = output_chunk(data);    /* again: below */
+    if (chunk && !t->eof && !t->sendfile && !t->out.lost && t->loop && PyBytes_GET_SIZE(chunk))
+        return output_write(&t->out, chunk);
+    if (!chunk)
         return NULL;
-    if (t->eof) {
-        PyErr_SetString(PyExc_RuntimeError, "Cannot call write() after write_eof()");
+    const bool empty = PyBytes_GET_SIZE(chunk) == 0;
+    Py_DECREF(chunk);
+    if (t->eof || t->sendfile) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        t->eof ? "Cannot call write() after write_eof()" : "unable to write; sendfile is in progress");
         return NULL;
     }
-    if (t->sendfile) {
-        PyErr_SetString(PyExc_RuntimeError, "unable to write; sendfile is in progress");
-        return NULL;
-    }
-    if (length == 0)
-        Py_RETURN_NONE;
-    if (t->out.lost || !t->loop)
-        return PyObject_CallMethod(self, "_write_after_loss", NULL);
-    return output_write(&t->out, data);
+    return empty ? Py_NewRef(Py_None) : PyObject_CallMethod(self, "_write_after_loss", NULL);
 }
 
 static PyObject *get_write_buffer_size(PyObject *self, PyObject *unused)
@@ -356,12 +378,14 @@ static PyObject *get_protocol(PyObject *self, PyObject *unused)
 static PyObject *set_protocol(PyObject *self, PyObject *protocol)
 {
     struct transport *t = part_of(self);
+    /* only: all that is set is set together */
     int buffered = t->loop ? PyObject_IsInstance(protocol, t->loop->state->buffered_protocol) : 0;
     if (buffered < 0)
         return NULL;
     t->kind = !buffered ? PROTOCOL_PLAIN
               : PyObject_TypeCheck(protocol, t->loop->state->tls_type) ? PROTOCOL_TLS : PROTOCOL_BUFFERED;
     t->fed = false;
+    t->out.held.changes++;
     Py_XSETREF(t->protocol, Py_NewRef(protocol));
     Py_RETURN_NONE;
 }
@@ -393,6 +417,7 @@ static PyObject *resume_reading(PyObject *self, PyObject *unused)
     if (t->closing || !t->paused)
         Py_RETURN_NONE;
     t->paused = false;
+    t->out.held.changes++;
     if (t->loop->core)
         receive(t);
     return held_log(&t->out.held, "resumes reading");
@@ -400,20 +425,25 @@ static PyObject *resume_reading(PyObject *self, PyObject *unused)
 
 /* ---- for the Python half ---- */
 
-/* _open(loop, descriptor), once, before all else */
+/* _open(loop, descriptor, context or None), once, before all else */
 static PyObject *open_(PyObject *self, PyObject *args)
 {
     struct transport *t = part_of(self);
-    PyObject *loop;
+    PyObject *loop, *context;
     int fd;
     struct state *state = state_of_type(Py_TYPE(self));
-    if (!state || !PyArg_ParseTuple(args, "O!i", state->loop_type, &loop, &fd))
+    /* again: below */
+    if (!state || !PyArg_ParseTuple(args, "O!iO", state->loop_type, &loop, &fd, &context))
         return NULL;
     if (t->loop) {
         PyErr_SetString(PyExc_RuntimeError, "the transport is open already");
         return NULL;
     }
-    if (!loop_check_open(as_loop(loop)) || held_init(&t->out.held, as_loop(loop), self, drop) < 0)
+    /* again: its handles may be cancelled by methods of the program's */
+    if (!loop_check_here(as_loop(loop)) || watch_forget(as_loop(loop), fd) < 0)
+        return NULL;
+    /* again: received() looks */
+    if (!loop_check_here(as_loop(loop)) || held_init(&t->out.held, as_loop(loop), self, context, drop) < 0)
         return NULL;
     t->loop = as_loop(Py_NewRef(loop));
     t->fd = fd;
@@ -454,6 +484,14 @@ static PyObject *flush_now(PyObject *self, PyObject *unused)
     return output_flush_now(&part_of(self)->out);
 }
 
+static PyObject *send_last(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (part_of(self)->loop)
+        output_send_last(&part_of(self)->out);
+    Py_RETURN_NONE;
+}
+
 /* Nothing more goes out. */
 static PyObject *stop_writing(PyObject *self, PyObject *unused)
 {
@@ -492,9 +530,9 @@ static int transport_setattr(PyObject *o, PyObject *name, PyObject *value)
 static int transport_traverse(PyObject *o, visitproc visit, void *arg)
 {
     struct transport *t = part_of(o);
-    Py_VISIT(Py_TYPE(o));
-    for (size_t i = 0; i < at.slots_count; i++)
-        Py_VISIT(SLOT(o, at.slots[i]));
+    int rc = place_visit(o, &at, visit, arg);
+    if (rc)
+        return rc;
     Py_VISIT(t->loop);
     Py_VISIT(t->out.held.context);
     Py_VISIT(t->protocol);
@@ -507,8 +545,7 @@ static int transport_traverse(PyObject *o, visitproc visit, void *arg)
 static int transport_clear(PyObject *o)
 {
     struct transport *t = part_of(o);
-    for (size_t i = 0; i < at.slots_count; i++)
-        Py_CLEAR(SLOT(o, at.slots[i]));
+    place_clear(o, &at);
     Py_CLEAR(t->protocol);
     Py_CLEAR(t->sock);
     Py_CLEAR(t->server);
@@ -545,12 +582,12 @@ static PyMethodDef methods[] = {
     { "_stop_reading", stop_reading, METH_NOARGS, NULL },
     { "_stop_writing", stop_writing, METH_NOARGS, NULL },
     { "_flush_now", flush_now, METH_NOARGS, NULL },
+    { "_send_last", send_last, METH_NOARGS, NULL },
     { 0 },
 };
 
 static PyTypeObject *derive(PyObject *module, PyTypeObject *base)
 {
-    at.part = (base->tp_basicsize + 15) & ~(Py_ssize_t)15;
 #define PART(name) (at.part + (Py_ssize_t)offsetof(struct transport, name))
     PyMemberDef members[] = {
         { "_sock", T_OBJECT, PART(sock), 0, NULL }, { "_server", T_OBJECT, PART(server), 0, NULL },
@@ -577,13 +614,10 @@ int transport_type_make(PyObject *module, struct state *state)
 {
     PyObject *transports = PyImport_ImportModule("asyncio.transports");
     PyObject *base = transports ? PyObject_GetAttrString(transports, "_FlowControlMixin") : NULL;
-    int found = -1;
-    if (base && output_find_slots(base) == 0)
-        found = slots_of((PyTypeObject *)(void *)base, at.slots, SLOTS_MAX);
-    if (found >= 0) {
-        at.slots_count = (size_t)found;
+    struct place found = { 0 };
+    if (base && output_find_slots(base) == 0 && place_of((PyTypeObject *)(void *)base, &found) == 0 &&
+        layout_publish(&at, &found, sizeof at, &at_is_known) == 0)
         state->transport_type = derive(module, (PyTypeObject *)(void *)base);
-    }
     Py_XDECREF(transports);
     Py_XDECREF(base);
     return state->transport_type ? 0 : -1;

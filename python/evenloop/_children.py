@@ -1,5 +1,7 @@
 """The end of child processes, as asyncio's subprocess transports want to be told of it."""
 import os
+import subprocess
+import sys
 from asyncio import events, unix_events
 from asyncio.log import logger
 
@@ -22,11 +24,66 @@ def can_watch_children():
     return True
 
 
+class SubprocessTransport(unix_events._UnixSubprocessTransport):
+    """asyncio's, but that wait() waits for the process alone, in every version: not for who else has its pipes."""
+
+    def _process_exited(self, returncode):
+        super()._process_exited(returncode)
+        waiters = self._exit_waiters        # None, or empty, in versions that have done it
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(returncode)
+        if waiters:
+            waiters.clear()
+
+    if sys.version_info < (3, 12):
+        def _start(self, args, shell, stdin, stdout, stderr, *rest, **kwargs):
+            # Popen forgets the pipes that it has made when there are no descriptors for the next one: find out before.
+            ends = []
+            try:
+                for _ in range((stdin, stdout, stderr).count(subprocess.PIPE)):
+                    ends += os.pipe()
+            finally:
+                for fd in ends:
+                    os.close(fd)
+            super()._start(args, shell, stdin, stdout, stderr, *rest, **kwargs)
+
+    # The pipes are connected, all of them, or closed. asyncio's leave them to the collector, in older versions.
+
+    async def _connect_pipes(self, waiter):
+        try:
+            if self._closed:            # its end could not be watched
+                waiter.cancel()
+            else:
+                await super()._connect_pipes(waiter)
+        finally:
+            if self._pending_calls is not None:
+                self._close_pipes()
+
+    def _close_pipes(self):
+        connected = [proto.pipe for proto in self._pipes.values() if proto is not None and proto.pipe is not None]
+        taken = [pipe._pipe for pipe in connected]
+        for pipe in connected:
+            pipe.close()
+        proc = self._extra["subprocess"]
+        for pipe in (proc.stdin, proc.stdout, proc.stderr):
+            if pipe is not None and pipe not in taken:
+                pipe.close()
+
+    def send_signal(self, signal):
+        if self._proc is not None and self._returncode is not None:     # its number may be another process's
+            return
+        super().send_signal(signal)
+
+
 def watch_child(loop, transport):
     """Tell the transport of its process's end; and a future, which is returned."""
     gone = loop.create_future()
 
     def ended(pid, returncode):
+        if returncode is None:
+            proc = transport._proc
+            returncode = None if proc is None else proc.returncode      # close(), or a signal's sender, has polled it
         if returncode is None:
             logger.warning("The status of child process %d was taken by somebody else: its return code will be 255", pid)
             returncode = 255
@@ -47,5 +104,6 @@ def watch_child(loop, transport):
     except BaseException:           # no descriptor is left, say: the process would end unheard
         transport.close()
         transport._process_exited(transport._proc.wait())
+        transport._close_pipes()
         raise
     return gone

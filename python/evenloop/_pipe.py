@@ -170,7 +170,7 @@ class WritePipeTransport(_Ending, _core.WritePipe):
         if self._loop.get_debug():
             logger.info("%r was closed by peer", self)
         # asyncio would have tried when it was written
-        self._flush_now()
+        self._send_last()
         self._close(BrokenPipeError() if self.get_write_buffer_size() else None)
 
     def close(self):
@@ -179,7 +179,7 @@ class WritePipeTransport(_Ending, _core.WritePipe):
 
     def abort(self):
         if self.get_write_buffer_size():
-            self._flush_now()
+            self._send_last()
         self._close(None)
 
     def _fatal_error(self, exc, message="Fatal error on pipe transport"):

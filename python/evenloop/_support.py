@@ -56,14 +56,14 @@ def transport_debug(transport, text):
 
 # ---- what transports share ----
 
-def call_soon_all(loop, waiter, *callbacks):
+def call_soon_all(loop, waiter, *callbacks, context=None):
     """A transport begins: each (callback, *arguments), in this order, or none of them; then whoever waits for it hears."""
     if waiter is not None:
         callbacks += (futures._set_result_unless_cancelled, waiter, None),
     handles = [None] * len(callbacks)
     try:
         for i, call in enumerate(callbacks):
-            handles[i] = loop.call_soon(*call)
+            handles[i] = loop.call_soon(*call, context=context)
     except BaseException:
         for handle in handles:
             if handle is not None:

@@ -108,6 +108,9 @@ async def start(loop, transport, protocol, sslcontext, *, server_side, server_ho
     if server_side and reader is not None and reader._buffer:
         tls._take_leftover(reader._buffer)      # what an eager client has sent already; a client trusts no such bytes
         reader._buffer.clear()
+    if reader is not None and reader._transport is transport:
+        # Data may come with the end of the handshake, before asyncio's streams exchange it: what pauses then is what is resumed.
+        reader._transport = tls._get_app_transport()
     transport.set_protocol(tls)
     calls = loop.call_soon(tls.connection_made, transport), loop.call_soon(transport.resume_reading)
     try:

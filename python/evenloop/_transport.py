@@ -11,7 +11,7 @@ import weakref
 from asyncio import constants, trsock
 from asyncio.log import logger
 
-from . import _core
+from . import _core, _sendfile
 from ._support import call_soon_all, tell_of_fatal_error
 
 # 3.12 and later tell the server which transport it is.
@@ -40,8 +40,11 @@ class SocketTransport(_core.SocketTransport):
     _start_tls_compatible = True
     _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
 
-    def __init__(self, loop, sock, protocol, waiter=None, extra=None, server=None):
+    _sendfile_task = None
+
+    def __init__(self, loop, sock, protocol, waiter=None, extra=None, server=None, context=None):
         super().__init__(extra, loop)
+        self._context = context         # what all is called in; None: as asyncio before 3.15 does it
         self._extra["socket"] = _Socket(sock, self)
         try:
             self._extra["sockname"] = sock.getsockname()
@@ -52,18 +55,22 @@ class SocketTransport(_core.SocketTransport):
                 self._extra["peername"] = sock.getpeername()
             except OSError:
                 self._extra["peername"] = None
-        self._open(loop, sock.fileno())
-        self._sock = sock
-        self.set_protocol(protocol)
-        self._server = server
         if server is not None:
             server._attach(self) if _attach_takes_transport else server._attach()
+            self._server = server
+        try:
+            self._open(loop, sock.fileno(), context)
+        except BaseException:
+            self._leave_server()
+            raise
+        self._sock = sock
+        self.set_protocol(protocol)
         loop._transports[self._sock_fd] = self
         asyncio.base_events._set_nodelay(sock)
 
         try:
             # It reads only once connection_made() has been called.
-            call_soon_all(loop, waiter, (protocol.connection_made, self), (self._begin_reading,))
+            call_soon_all(loop, waiter, (protocol.connection_made, self), (self._begin_reading,), context=context)
         except BaseException:
             self._leave_server()
             raise
@@ -162,11 +169,13 @@ class SocketTransport(_core.SocketTransport):
             return
         self._closing = True
         self._stop_reading()
+        if self._sendfile_task is not None:
+            _sendfile.cut(self)
         if self._flush_now():
             self._tell_flushed = True
         else:
             self._conn_lost += 1
-            self._loop.call_soon(self._call_connection_lost, None)
+            self._loop.call_soon(self._call_connection_lost, None, context=self._context)
 
     def abort(self):
         self._force_close(None)
@@ -178,14 +187,16 @@ class SocketTransport(_core.SocketTransport):
     def _force_close(self, exc):
         if self._conn_lost:
             return
+        if self._sendfile_task is not None:
+            _sendfile.cut(self)
         if self.get_write_buffer_size():
-            self._flush_now()        # asyncio would have sent it when it was written
+            self._send_last()        # asyncio would have sent it when it was written
         self._stop_writing()
         if not self._closing:
             self._closing = True
             self._stop_reading()
         self._conn_lost += 1
-        self._loop.call_soon(self._call_connection_lost, exc)
+        self._loop.call_soon(self._call_connection_lost, exc, context=self._context)
 
     def _call_connection_lost(self, exc):
         try:
