@@ -4,6 +4,7 @@ import contextlib
 import functools
 import gc
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -104,6 +105,25 @@ def resident():
 
 def descriptors():
     return len(os.listdir("/proc/self/fd"))
+
+
+@contextlib.contextmanager
+def none_left(but=0):
+    """No descriptor is free in here, but so many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.open("/dev/null", os.O_RDONLY)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 20, hard))
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(taken[0]))
+        for _ in range(but):
+            os.close(taken.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in taken:
+            os.close(fd)
 
 
 def python(*arguments, together=False, cwd=None, **environment):

@@ -1,13 +1,18 @@
 """Subprocesses, whose end the core hears of."""
 import asyncio
+import contextlib
+import errno
 import os
 import signal
 import sys
 import threading
 import unittest
+import warnings
+from asyncio.subprocess import PIPE
+from unittest import mock
 
 import evenloop
-from support import LoopTest, descriptors
+from support import LoopTest, descriptors, no_collector, none_left, until
 
 try:
     os.close(os.pidfd_open(os.getpid()))
@@ -110,6 +115,110 @@ class Children(LoopTest):
                     loop._watch_child(wrong, print)
 
         self.on_both(program)
+
+
+PIPES = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
+
+
+@unittest.skipUnless(can_watch, "no pidfd here")
+class Ends(LoopTest):
+    """The end of a process, or of the attempt to begin one, as each version of asyncio is to have it."""
+
+    def nobody(self):
+        with self.assertRaises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+
+    def test_wait_is_for_the_process_alone(self):
+        """Not for a grandchild that has its pipes."""
+        async def program(how):
+            end = "exit 3" if how == "exit" else "exec sleep 60"
+            process = await asyncio.create_subprocess_shell(f"exec 3<&0; cat <&3 & echo begun; {end}", **PIPES)
+            self.assertEqual(await process.stdout.readline(), b"begun\n")
+            if how == "kill":
+                process.kill()
+            waits = [asyncio.create_task(process.wait()) for _ in range(3)]
+            waits.pop().cancel()
+            code = 3 if how == "exit" else -signal.SIGKILL
+            self.assertEqual(await asyncio.wait_for(asyncio.gather(*waits), 5), [code] * 2)
+            self.assertEqual((process.returncode, await process.wait()), (code, code))
+            self.assertFalse(process.stdout.at_eof())
+            with mock.patch("os.kill") as kill:         # its number may be another's by now
+                for call in (process.kill, process.terminate, lambda: process.send_signal(signal.SIGUSR1)):
+                    with contextlib.suppress(ProcessLookupError):
+                        call()
+                kill.assert_not_called()
+            out, _ = await asyncio.wait_for(process.communicate(b"said by the grandchild"), 5)
+            self.assertEqual(out, b"said by the grandchild")
+
+        for how in ("exit", "kill"):
+            self.on_both(program, how)
+
+    def test_one_that_was_polled_before_the_loop_heard(self):
+        async def program(how):
+            process = await asyncio.create_subprocess_exec("sh", "-c", "read line; exit 5", stdin=PIPE)
+            transport = process._transport
+            popen = transport.get_extra_info("subprocess")
+            if how == "close":
+                popen.kill()
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+                transport.close()       # which polls
+                code = -signal.SIGKILL
+            else:
+                os.write(popen.stdin.fileno(), b"\n")
+                code = popen.wait()
+                self.assertEqual(code, 5)
+            self.assertEqual(await asyncio.wait_for(process.wait(), 5), code)
+            self.assertEqual(transport.get_returncode(), code)
+            self.nobody()
+
+        for how in ("wait", "close"):
+            self.on_both(program, how)
+
+    def leaves_nothing(self, program, *args):
+        with warnings.catch_warnings(record=True) as said, no_collector():
+            warnings.simplefilter("always")
+            self.on_both(program, *args)
+        self.assertEqual([str(w.message) for w in said], [])
+
+    def test_a_cancelled_beginning_leaves_nothing(self):
+        async def program(steps):
+            before = descriptors()
+            task = asyncio.create_task(asyncio.create_subprocess_exec("sleep", "60", **PIPES))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            try:
+                process = await task
+            except asyncio.CancelledError:
+                pass
+            else:
+                process.kill()
+                await process.wait()
+                process._transport.close()
+            await until(lambda: descriptors() <= before)
+            self.nobody()
+
+        for steps in range(1, 10):
+            self.leaves_nothing(program, steps)
+
+    def test_without_descriptors(self):
+        async def program():
+            before = descriptors()
+            for free in range(12):
+                process = None
+                with none_left(free):
+                    try:
+                        process = await asyncio.wait_for(asyncio.create_subprocess_exec("true", **PIPES), 5)
+                    except OSError as exc:
+                        self.assertEqual(exc.errno, errno.EMFILE)
+                if process is not None:
+                    self.assertEqual(await process.wait(), 0)
+                    process._transport.close()
+                await until(lambda: descriptors() <= before)
+                self.nobody()
+            self.assertIsNotNone(process)
+
+        self.leaves_nothing(program)
 
 
 if __name__ == "__main__":
