@@ -15,8 +15,8 @@ set -u
 cd "$(dirname "$0")/.."
 python=${PYTHON:-/usr/bin/python3}
 [ -x "$python" ] || python=$(command -v python3)
-programs="aiohttp anyio distributed gunicorn httpx hypercorn ipykernel jupyter_client pytest pytest-asyncio quart twisted uvicorn
-    uvicorn-worker uvloop websockets"
+programs="aiohttp anyio distributed gunicorn httpx hypercorn ipykernel jupyter_client nest_asyncio pytest pytest-asyncio
+    quart twisted uvicorn uvicorn-worker uvloop websockets"
 bad=0
 export PYTHON_GIL=1     # a free-threaded Python would warn, wherever a test looks, that importing the package turns it on
 mkdir -p build
