@@ -183,8 +183,10 @@ static void give_tls(struct transport *t, const char *data, size_t n)
     PyObject *protocol = Py_NewRef(t->protocol);
     int rc = PyContext_Enter(t->out.held.context);
     if (rc == 0) {
+        t->out.held.entered = true;
         rc = tls_feed(protocol, data, n);       /* only: the context is its own */
         PyObject *raised = rc < 0 ? PyErr_GetRaisedException() : NULL;
+        t->out.held.entered = false;
         if (PyContext_Exit(t->out.held.context) < 0)
             PyErr_Clear();
         if (raised)
