@@ -234,7 +234,7 @@ static void hold_back(struct loop *loop)
 {
     enum { MANY = 1000 };
     even_loop *core = loop->core;
-    if (!core || !even_loop_is_running(core) || even_running_loop() == core)
+    if (!core || !even_loop_is_running(core))
         return;
     if (loop->pushed_pass != core->passes) {
         loop->pushed_pass = core->passes;
@@ -283,8 +283,8 @@ static PyObject *call_soon(PyObject *self, PyObject *const *args, Py_ssize_t n, 
 
 static PyObject *call_soon_threadsafe(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
-    PyObject *handle = call_soon_(self, args, n, names, true);
-    if (handle)
+    PyObject *handle = call_soon_(self, args, n, names, true);      /* only: the handle, whatever becomes of the loop */
+    if (handle && even__loop_running != as_loop(self)->core)
         hold_back(as_loop(self));
     return handle;
 }
