@@ -27,6 +27,10 @@ def can_watch_children():
 class SubprocessTransport(unix_events._UnixSubprocessTransport):
     """asyncio's, but that wait() waits for the process alone, in every version: not for who else has its pipes."""
 
+    def __init__(self, loop, *args, **kwargs):
+        self._pipe_transports = loop._pipe_transports
+        super().__init__(loop, *args, **kwargs)
+
     def _process_exited(self, returncode):
         super()._process_exited(returncode)
         waiters = self._exit_waiters        # None, or empty, in versions that have done it
@@ -61,13 +65,14 @@ class SubprocessTransport(unix_events._UnixSubprocessTransport):
                 self._close_pipes()
 
     def _close_pipes(self):
-        connected = [proto.pipe for proto in self._pipes.values() if proto is not None and proto.pipe is not None]
-        taken = [pipe._pipe for pipe in connected]
-        for pipe in connected:
-            pipe.close()
         proc = self._extra["subprocess"]
         for pipe in (proc.stdin, proc.stdout, proc.stderr):
-            if pipe is not None and pipe not in taken:
+            if pipe is None or pipe.closed:
+                continue
+            transport = self._pipe_transports.get(pipe.fileno())    # perhaps of one that is just being connected
+            if transport is not None and transport._pipe is pipe:
+                transport.close()
+            else:
                 pipe.close()
 
     def send_signal(self, signal):

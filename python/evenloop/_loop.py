@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import weakref
 from asyncio import base_events
 
 from . import _accept, _core, _sendfile, _tls
@@ -38,6 +39,7 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
     _wakeup_fd = None           # the end of its self-pipe by which signals wake it; None: they do not
 
     def __init__(self, *, backend=None, seed=0):
+        self._pipe_transports = weakref.WeakValueDictionary()       # by descriptor
         try:
             super().__init__(selector=Selector(self))
         except BaseException:

@@ -81,6 +81,7 @@ class ReadPipeTransport(_Ending, _core.ReadPipe):
             raise ValueError("Pipe transport is for pipes/sockets only.")
         os.set_blocking(fd, False)
         self._open(loop, fd, messages)
+        loop._pipe_transports[fd] = self
         self._loop = loop
         self._pipe = pipe
         self._ended = False
@@ -125,6 +126,7 @@ class WritePipeTransport(_Ending, _core.WritePipe):
             raise ValueError("Pipe transport is only for pipes, sockets and character devices")
         os.set_blocking(fd, False)
         self._open(loop, fd, messages)
+        loop._pipe_transports[fd] = self
         self._pipe = pipe
         self._ended = False
         self.set_protocol(protocol)
