@@ -1,13 +1,12 @@
 """sendfile() over transports that end, or whose caller is cancelled, in the middle; and where it begins."""
 import asyncio
 import contextlib
-import os
 import io
 import socket
 import tempfile
 import unittest
 
-from support import LoopTest, Recorder, turns
+from support import SANITIZED, LoopTest, Recorder, turns
 from tls_peer import client_context, needs_certificate, server_context
 
 LARGE = 64 << 20        # more than any buffers hold
@@ -107,7 +106,7 @@ class Sendfile(LoopTest):
                 await asyncio.wait_for(protocol.lost, 5)
 
         self.on_both(program, False)
-        if "EVENLOOP_SANITIZED" not in os.environ:      # asyncio's own code, and a matter of when the end is seen
+        if not SANITIZED:      # asyncio's own code, and a matter of when the end is seen
             needs_certificate(self.on_both)(program, True)
 
     def test_a_transport_goes_on_after_a_cancel(self):
