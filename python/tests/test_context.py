@@ -50,7 +50,7 @@ class Protocol(asyncio.Protocol):
 class Contexts(LoopTest):
     def test_of_a_servers_connections(self):
         async def program(unix, tls):
-            loop, connections, size = asyncio.get_running_loop(), [], 10 if tls else 4_000_000
+            loop, connections, size = asyncio.get_running_loop(), [], 10 if tls else 20_000_000
             variable.set("the server's")
 
             def factory():
@@ -83,7 +83,7 @@ class Contexts(LoopTest):
 
     def test_of_a_clients_connection(self):
         async def program(tls):
-            loop, seen, size = asyncio.get_running_loop(), [], 10 if tls else 4_000_000
+            loop, seen, size = asyncio.get_running_loop(), [], 10 if tls else 20_000_000
 
             async def serve(reader, writer):
                 writer.write(b"x")
