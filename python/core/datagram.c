@@ -38,13 +38,7 @@ struct port {
     struct address from, known;     /* of the datagram; of `known_object`, the last one that came or was sent to */
     PyObject *known_object;
     bool known_came;                /* so it is written as a sender is */
-    unsigned changes;               /* see checked.h: the end, a stop */
 };
-
-static unsigned changes_of(const struct port *p)
-{
-    return p->changes + p->loop->changes;
-}
 
 static struct port *as_port(PyObject *o)
 {
@@ -431,7 +425,6 @@ static PyObject *stop(PyObject *self, PyObject *unused)
     (void)unused;
     if (p->loop->waiting)
         return not_now(self, "stop");
-    p->changes++;
     p->reading = false;
     if (p->loop->core)
         even_op_cancel(&p->recv);
@@ -442,7 +435,6 @@ static PyObject *stop(PyObject *self, PyObject *unused)
 static PyObject *forget(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    as_port(self)->changes++;
     as_port(self)->reading = false;
     Py_CLEAR(as_port(self)->transport);
     Py_CLEAR(as_port(self)->socket);

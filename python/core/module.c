@@ -1,4 +1,5 @@
-/* The module evenloop._core. Everything it keeps is the interpreter's: nothing is static. */
+/* The module evenloop._core. Everything it keeps is the interpreter's; what the interpreters of a process share
+ * (where asyncio's slots lie, the allocator) is written once. */
 #include "core.h"
 #include <pthread.h>
 

@@ -426,7 +426,6 @@ static PyObject *release(PyObject *self, PyObject *unused)
 {
     (void)unused;
     struct tls *t = as_tls(self);
-    t->changes++;
     tls_drop_output(t);
     t->records = t->ready = 0;
     for (int i = TAKE_IN; i <= BUFFER; i++)
@@ -494,7 +493,6 @@ static int set_held(PyObject *self, PyObject *value, void *closure)
         }
         t->loop = PyObject_TypeCheck(value, t->state->loop_type) ? as_loop(value) : NULL;
     }
-    t->changes++;
     for (int i = TAKE_IN; i <= SEND; i++)
         if (method_of[i].owner == (int)which)
             Py_CLEAR(t->held[i]);    /* only: the caller holds it */

@@ -27,7 +27,6 @@ struct tls {
     struct tls *next, **link;       /* in the loop's list of those that have it queued */
     unsigned reading;               /* a chunk is being delivered, so many calls deep */
     bool encrypting;
-    unsigned changes;               /* see checked.h: its state, its protocol, a pause, what it holds */
     char is_buffered, app_reading_paused, app_writing_paused, ssl_reading_paused, ssl_writing_paused;
     /* coming in */
     unsigned char header[HEADER];
