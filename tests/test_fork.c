@@ -1,10 +1,17 @@
 /* The child of a fork, and the loop that it has a copy of. */
+#define EVEN_SHORT_NAMES
 #include "test.h"
+#include "io/resolve.h"
 #include "loop/loop.h"
+#include <evenloop.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static even_loop *new_loop(void)
@@ -137,4 +144,234 @@ TEST(a_child_forked_in_a_run_leaves_what_the_parent_has, .on = TEST_KERNEL)
         close(pair[i]);
         close(watched[i]);
     }
+}
+
+/* ---- forked while other threads are at anything: the child finds every lock of ours free ---- */
+
+static volatile bool forks_are_over, slow_names;
+
+async(int, look_up)
+{
+    struct addrinfo *list = NULL;
+    int rc = await(even_getaddrinfo(&list, "localhost", NULL, NULL));
+    even_freeaddrinfo(list);
+    return rc < 0 ? 0 : rc;     /* where there is no such name, asking was all that was wanted */
+}
+
+async(int, with_a_task) { return await(even_sleep(0)); }
+async(int, a_bit_of_all, (bool, names))
+{
+    __auto_type task = create_task(with_a_task(), .name = "Anna");
+    int rc = await(gather(with_a_task(), even_sleep(0.0001)));
+    if (rc == 0 && names)
+        rc = await(look_up());
+    await(task);
+    return rc;
+}
+
+static void signals_on_and_off(void)
+{
+    even_loop *loop;
+    even_signal usr1;
+    if (even_loop_new(&loop, NULL) < 0)
+        return;
+    if (even_signal_start(loop, &usr1, SIGUSR1, nothing) == 0)
+        even_signal_stop(&usr1);
+    even_loop_close(loop);
+}
+
+static int one_life(bool names)
+{
+    signals_on_and_off();
+    return even_run(a_bit_of_all(names));
+}
+
+static void *short_lives(void *names)
+{
+    while (!forks_are_over)
+        (void)!one_life(names != NULL);
+    return NULL;
+}
+
+/* Its first object, and the end of its thread: the list of heaps without one. */
+static void *first_object(void *unused)
+{
+    even_awaitable *x = &with_a_task()->base;
+    even_cancel_any(x);
+    even_unref(x);
+    return unused;
+}
+
+static void *short_threads(void *unused)
+{
+    pthread_t thread;
+    while (!forks_are_over)
+        if (pthread_create(&thread, NULL, first_object, NULL) == 0)
+            pthread_join(thread, NULL);
+    return unused;
+}
+
+static void fork_at_random(int forks)
+{
+    pthread_t threads[3];
+    char yes;
+    uint64_t random = 1;
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+    test_skip("a sanitizer's own locks are not made for this");
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+    test_skip("a sanitizer's own locks are not made for this");
+#endif
+#endif
+    assert_int_equal(pthread_create(&threads[0], NULL, short_lives, NULL), 0);
+    assert_int_equal(pthread_create(&threads[1], NULL, short_lives, &yes), 0);
+    assert_int_equal(pthread_create(&threads[2], NULL, short_threads, NULL), 0);
+    for (int i = 0; i < forks; i++) {
+        int status = -1;
+        struct timespec a_moment = { 0, (long)(even__random(&random) % 400000) };
+        nanosleep(&a_moment, NULL);
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(10);          /* ends it where it hangs */
+            first_object(NULL);
+            _exit(one_life(true) == 0 ? 0 : 1);
+        }
+        assert_true(child > 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    forks_are_over = true;
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+}
+
+TEST(a_fork_at_any_moment_leaves_no_lock_taken, .on = TEST_KERNEL, .seconds = 60, .no_faults = true, .no_valgrind = true)
+{
+    fork_at_random(300);
+}
+
+TEST(nor_while_the_narrator_speaks, .on = TEST_KERNEL, .seconds = 60, .no_faults = true, .no_valgrind = true)
+{
+    assert_non_null(freopen("/dev/null", "w", stderr));
+    setenv("EVENLOOP_EXPLAIN", "1", 1);
+    fork_at_random(150);
+}
+
+/* ---- what a child has a copy of ---- */
+
+/* The resolver's threads ask ours, which takes its time. */
+static int names_asked_for;
+int getaddrinfo(const char *restrict host, const char *restrict service, const struct addrinfo *restrict hints,
+                struct addrinfo **restrict list)
+{
+    (void)host, (void)service, (void)hints, (void)list;
+    if (!slow_names)
+        return EAI_NONAME;
+    __atomic_add_fetch(&names_asked_for, 1, __ATOMIC_SEQ_CST);
+    while (slow_names)
+        usleep(1000);
+    return EAI_NONAME;
+}
+
+enum { NAMES = 10 };
+async(int, ask_for_names, (struct look_up_co **, tasks))
+{
+    for (int i = 0; i < NAMES; i++)
+        tasks[i] = create_task(look_up());
+    while (__atomic_load_n(&names_asked_for, __ATOMIC_SEQ_CST) == 0)
+        await(even_sleep(0.001));
+    return 0;
+}
+
+static void say_nothing(void *data, const char *text) { (void)data, (void)text; }
+
+TEST(a_child_closes_its_copy_of_a_loop_that_waits_for_names, .on = TEST_KERNEL, .no_faults = true, TEST_LEAKS_OK)
+{
+    struct look_up_co *tasks[NAMES];
+    even_loop *loop = new_loop();
+    int status = -1;
+    even_set_report_hook(say_nothing, NULL);    /* that they were pending */
+    slow_names = true;
+    __auto_type asking = ask_for_names(tasks);
+    assert_int_equal(even_run_until_complete_any(loop, &asking->base), 0);
+    even_unref(&asking->base);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        int rc = even_loop_close(loop);
+        for (int i = 0; i < NAMES; i++)
+            even_unref(&tasks[i]->base);
+        slow_names = false;
+        _exit(rc == 0 && even_run(look_up()) == 0 ? 0 : 1);     /* and asks by itself, with threads of its own */
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    slow_names = false;
+    close_loop(loop);
+    for (int i = 0; i < NAMES; i++)
+        even_unref(&tasks[i]->base);
+    while (even__resolver_busy() > 0)
+        usleep(1000);
+}
+
+async(int, runs_in_a_child)
+{
+    int status = -1;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        int wrong = even_run(a_bit_of_all(false)) != 0;
+        wrong |= (even_current_task() == NULL) << 1;        /* what it goes on in is the parent's task */
+        wrong |= (even_run(with_a_task()) != 0) << 2;
+        _exit(wrong);
+    }
+    waitpid(child, &status, 0);
+    return status == 0 ? await(even_sleep(0.001)) : 1;
+}
+
+TEST(a_child_forked_in_a_task_runs_a_loop_of_its_own, .on = TEST_KERNEL)
+{
+    assert_int_equal(even_run(runs_in_a_child()), 0);
+}
+
+/* Ctrl-C reaches parent and child: each hears of it by itself. */
+static void raise_interrupt(even_handle *h)
+{
+    (void)h;
+    raise(SIGINT);
+}
+
+async(int, sleeps_and_is_interrupted, (even_timer *, timer))
+{
+    even_call_later(even_running_loop(), timer, 0.001);
+    return await(even_sleep(100));
+}
+
+async(int, interrupted_in_a_child)
+{
+    int status = -1;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        raise(SIGINT);          /* no run of its own: it dies of it */
+        _exit(1);
+    }
+    waitpid(child, &status, 0);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGINT)
+        return 1;
+    child = fork();
+    if (child == 0) {
+        even_timer interrupt = EVEN_TIMER(raise_interrupt);
+        alarm(10);
+        _exit(even_run(sleeps_and_is_interrupted(&interrupt)) == -EINTR ? 0 : 1);
+    }
+    waitpid(child, &status, 0);
+    return status == 0 ? await(even_sleep(0.001)) : 2;
+}
+
+TEST(a_childs_interrupt_is_its_own, .on = TEST_KERNEL)
+{
+    assert_int_equal(even_run(interrupted_in_a_child()), 0);
 }

@@ -1,7 +1,7 @@
 /* Where the slots of asyncio's classes lie in an object. */
 #include "core.h"
+#include "base/fork.h"
 #include "layout.h"
-#include <pthread.h>
 #include <structmember.h>
 
 int slot_offset(PyObject *type, const char *name, Py_ssize_t *where)
@@ -57,9 +57,11 @@ int place_of(PyTypeObject *type, struct place *place)
     return 0;
 }
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+EVEN__AT_FORK(.lock = &lock);
+
 int layout_publish(void *known, const void *found, size_t size, bool *published)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_lock(&lock);
     if (!*published)
         memcpy(known, found, size);

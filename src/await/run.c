@@ -61,6 +61,7 @@ static struct interrupt {
     even_awaitable *main;
     volatile sig_atomic_t count;
     bool delivered;
+    unsigned forks;                 /* of the process whose run it is: in a child of it, nobody's */
 } interrupt;
 
 static void cancel_main(even_handle *h)
@@ -72,7 +73,7 @@ static void cancel_main(even_handle *h)
 
 static void on_sigint(int number)
 {
-    if (interrupt.count++ == 0) {
+    if (interrupt.forks == even__forks && interrupt.count++ == 0) {
         even_call_soon_threadsafe(interrupt.loop, &interrupt.handle);
         return;
     }
@@ -86,12 +87,21 @@ struct signals {
     bool took_int;
 };
 
+/* Nobody handles it, or a run that this process was forked in. */
+static bool is_free(struct sigaction *old)
+{
+    if (sigaction(SIGINT, NULL, old) < 0 || (old->sa_flags & SA_SIGINFO))
+        return false;
+    if (old->sa_handler == on_sigint && interrupt.forks != even__forks)
+        *old = (struct sigaction){ .sa_handler = SIG_DFL };
+    return old->sa_handler == SIG_DFL;
+}
+
 static void take_signals(struct signals *s, even_loop *loop, even_awaitable *x)
 {
     s->took_int = false;
-    if (getpid() == gettid() && sigaction(SIGINT, NULL, &s->old_int) == 0 && !(s->old_int.sa_flags & SA_SIGINFO) &&
-        s->old_int.sa_handler == SIG_DFL) {
-        interrupt = (struct interrupt){ EVEN_HANDLE(cancel_main), loop, x, 0, false };
+    if (getpid() == gettid() && is_free(&s->old_int)) {
+        interrupt = (struct interrupt){ EVEN_HANDLE(cancel_main), loop, x, 0, false, even__forks };
         struct sigaction ours = { .sa_handler = on_sigint };
         sigemptyset(&ours.sa_mask);
         s->took_int = sigaction(SIGINT, &ours, NULL) == 0;
@@ -156,11 +166,11 @@ int even_run_any(even_awaitable *x, const even_run_options *options, int abi)
 {
     even_loop_options loop_options = { options ? options->backend : NULL, options ? options->seed : 0 };
     struct signals signals;
-    even_loop *loop;
+    even_loop *loop, *outer = even__loop_running;
 
     if (abi != EVEN_ABI)
         return fail_run(x, report_run(-EVEN_EABI, x));
-    if (even__loop_running)
+    if (outer && !even__loop_is_parents(outer))
         return fail_run(x, report_run(-EVEN_ERUNNING, x));
     if (x->state == EVEN_SPENT || (x->state == EVEN_ACTIVE && !even__is_shared(x)))
         return report_run(x->state == EVEN_SPENT ? -EVEN_ESPENT : -EVEN_EAWAITED, x);
@@ -173,6 +183,8 @@ int even_run_any(even_awaitable *x, const even_run_options *options, int abi)
         even_loop_close(loop);
         return fail_run(x, rc);
     }
+    struct even__thread forked_in = even__thread;   /* a task of the parent's, if that was forked in one */
+    even__thread.task = NULL;
     even__overflow_watch(running_stack);
     take_signals(&signals, loop, x);
     even__trace(RUN, .loop = loop, .object = x, .site = __builtin_return_address(0));
@@ -186,6 +198,8 @@ int even_run_any(even_awaitable *x, const even_run_options *options, int abi)
     even__loop_leave(loop);
     even__heap_each(sweep, NULL);
     even_loop_close(loop);
+    even__loop_running = outer;
+    even__thread = forked_in;
 
     if (run_status < 0 || end_status < 0)
         return fail_run(x, run_status < 0 ? run_status : end_status);

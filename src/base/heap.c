@@ -1,5 +1,5 @@
 #include "heap.h"
-#include <pthread.h>
+#include "fork.h"
 #include <string.h>
 #include <sys/mman.h>
 
@@ -14,6 +14,7 @@ static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct even__heap *without_thread;
+EVEN__AT_FORK(.lock = &lock);
 
 static void thread_ends(void *data)
 {

@@ -6,9 +6,9 @@
  * a thread of its own.
  */
 #include "base.h"
+#include "fork.h"
 #include "sys.h"
 #include <link.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -124,6 +124,7 @@ static struct slot {
     char file[52];
 } slots[SLOTS];
 static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER;
+EVEN__AT_FORK(.lock = &slots_lock);
 
 static struct slot *slot_of(const void *site, unsigned probe)
 {
@@ -134,8 +135,7 @@ static struct slot *slot_of(const void *site, unsigned probe)
 static bool recall(struct lookup *l)
 {
     bool found = false;
-    if (pthread_mutex_trylock(&slots_lock) != 0)    /* never waited for: after a fork nobody may be left to unlock it */
-        return false;
+    pthread_mutex_lock(&slots_lock);
     for (unsigned i = 0; i < PROBES && !found; i++) {
         const struct slot *s = slot_of(l->site, i);
         if ((found = s->site == l->site)) {
@@ -149,8 +149,9 @@ static bool recall(struct lookup *l)
 
 static void remember(const struct lookup *l)
 {
-    if (strlen(l->file) >= sizeof slots[0].file || pthread_mutex_trylock(&slots_lock) != 0)
+    if (strlen(l->file) >= sizeof slots[0].file)
         return;
+    pthread_mutex_lock(&slots_lock);
     struct slot *s = slot_of(l->site, 0);           /* the one that goes, if all are taken */
     for (unsigned i = PROBES; i-- > 0;)
         if (!slot_of(l->site, i)->site)

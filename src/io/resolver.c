@@ -4,9 +4,9 @@
  * tell, and frees itself. What decides is job->asker, under the lock; while it is set, its loop is alive.
  */
 #include "resolve.h"
+#include "../base/fork.h"
 #include "../base/sys.h"
 #include <evenloop/io.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -16,40 +16,42 @@ enum { THREADS_MAX = 4, IDLE_SECONDS = 10 };
 struct even__job {
     even_handle handle;             /* brings it back */
     struct even__resolve *asker;    /* NULL: gone */
-    enum { WAITING, RUNNING, SENT } state;
+    enum { WAITING, RUNNING, SENT, LOST } state;    /* LOST: in a child of the process that asked */
     struct even__job *next;
     char *host, *service;
     struct addrinfo hints;
     int status;
     struct addrinfo *list;
+    unsigned forks;                 /* of the process that asked: a child of it has neither queue nor threads */
 };
 
 static struct {
     pthread_mutex_t lock;
-    pthread_cond_t more;
+    pthread_cond_t more;            /* by CLOCK_MONOTONIC */
     struct even__job *first, **end;
     unsigned threads, idle;
-} pool;
+} pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .end = &pool.first };
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void reset(void)
+static void init(void)
 {
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_mutex_init(&pool.lock, NULL);
     pthread_cond_init(&pool.more, &attributes);
     pthread_condattr_destroy(&attributes);
+}
+
+/* A child has none of the threads; and what they waited on, it cannot use as it is. */
+static void forget_threads(void)
+{
     pool.first = NULL;
     pool.end = &pool.first;
     pool.threads = pool.idle = 0;
+    init();
 }
 
-static void init(void)
-{
-    reset();
-    pthread_atfork(NULL, NULL, reset);  /* a child has none of the threads */
-}
+EVEN__AT_FORK(.lock = &pool.lock, .in_child = forget_threads);
 
 static void job_free(struct even__job *job)
 {
@@ -120,12 +122,15 @@ static void *thread_main(void *unused)
         pthread_mutex_unlock(&pool.lock);
         work(job);
         pthread_mutex_lock(&pool.lock);
-        if (job->asker) {
+        bool wanted = job->asker != NULL;
+        if (wanted) {
             job->state = SENT;
             even_call_soon_threadsafe(job->asker->loop, &job->handle);
-        } else {
-            job_free(job);
         }
+        pthread_mutex_unlock(&pool.lock);
+        if (!wanted)
+            job_free(job);
+        pthread_mutex_lock(&pool.lock);
     }
     pool.threads--;
     pthread_mutex_unlock(&pool.lock);
@@ -179,6 +184,7 @@ int even__resolver_ask(struct even__resolve *r, const char *host, const char *se
     job->handle.run = answered;
     job->asker = r;
     job->hints = *hints;
+    job->forks = even__forks;
 
     pthread_once(&once, init);
     pthread_mutex_lock(&pool.lock);
@@ -222,7 +228,7 @@ void even__resolve_cancel(struct even__resolve *r)
     r->job = NULL;
     pthread_mutex_lock(&pool.lock);
     job->asker = NULL;
-    int state = job->state;
+    int state = job->forks == even__forks || job->state == SENT ? job->state : LOST;
     if (state == WAITING) {
         struct even__job **at = &pool.first;
         while (*at != job)

@@ -4,10 +4,10 @@
  * the lock has all signals blocked, the handler too, so nobody ever waits for a lock that its own thread has, and none is
  * held for longer than a walk through a few watches takes. What it does for a watch is a push, which is made for handlers.
  */
+#include "../base/fork.h"
 #include "../base/sys.h"
 #include "../loop/loop.h"
 #include <evenloop/process.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -59,10 +59,7 @@ static void after_fork(void)
     unblock(&mask);
 }
 
-static void init(void)
-{
-    pthread_atfork(before_fork, after_fork, after_fork);
-}
+EVEN__AT_FORK(.take = before_fork, .let_go = after_fork);
 
 static void on_signal(int number)
 {
@@ -99,7 +96,6 @@ static void give_back(int number)
 
 int even_signal_start(even_loop *loop, even_signal *w, int number, void (*run)(even_handle *))
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     sigset_t mask;
     int rc = 0;
 
@@ -108,7 +104,6 @@ int even_signal_start(even_loop *loop, even_signal *w, int number, void (*run)(e
         return -EOPNOTSUPP;     /* signals come in real time */
     if (number <= 0 || number >= _NSIG || number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL)
         return -EINVAL;
-    pthread_once(&once, init);
     w->handle.run = run;
     w->arrival.run = arrived;
     w->number = number;

@@ -102,18 +102,6 @@ even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
     return loop->error;
 }
 
-unsigned even__forks;
-
-static void count_fork(void)
-{
-    even__forks++;
-}
-
-__attribute__((constructor)) static void await_forks(void)
-{
-    (void)pthread_atfork(NULL, NULL, count_fork);
-}
-
 int even__loop_enter(even_loop *loop)
 {
     const pid_t pid = getpid();

@@ -3,6 +3,7 @@
 #define EVEN__LOOP_H
 
 #include "../backend/backend.h"
+#include "../base/fork.h"
 #include "queue.h"
 #include <stdatomic.h>
 #include <sys/types.h>
@@ -65,9 +66,6 @@ struct even_loop {
 
 /* The thread's running loop. */
 extern __thread even_loop *even__loop_running __attribute__((tls_model("initial-exec")));
-
-/* How often this process is the child of a fork(): counted by a handler, for it is asked often. */
-extern unsigned even__forks;
 
 /* Is this a child, which has but a copy of its parent's loop? What the kernel has of it is the parent's, rings in shared
  * memory for one: it is not to be touched. */

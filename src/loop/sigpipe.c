@@ -1,7 +1,7 @@
 /* SIGPIPE is ignored, where it would end the program, while anybody needs it so: an even_run(), and a loop from its first
  * write or sendfile on. These have no flag that keeps the signal off (send has), and io_uring's raise it like others. */
+#include "../base/fork.h"
 #include "loop.h"
-#include <pthread.h>
 #include <signal.h>
 
 static struct {
@@ -10,6 +10,7 @@ static struct {
     bool taken;
     struct sigaction old;
 } pipes = { .lock = PTHREAD_MUTEX_INITIALIZER };
+EVEN__AT_FORK(.lock = &pipes.lock);
 
 void even__sigpipe_ignore(void)
 {

@@ -5,9 +5,9 @@
  * wake-up is told in the wake-up's line, so that line is held back until the next event.
  */
 #include "trace.h"
+#include "../base/fork.h"
 #include "../loop/loop.h"
 #include <errno.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +38,7 @@ static struct narrator {
 static struct { const void *object; int fd; } operations[256];
 static bool told[IDEAS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;    /* of all that stands above */
+EVEN__AT_FORK(.lock = &lock);
 
 /* ---- words ---- */
 
