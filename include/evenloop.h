@@ -38,6 +38,8 @@
 #include <evenloop/process.h>
 #if defined(__GNUC__) && !defined(__cplusplus) && !defined(__STRICT_ANSI__)
 #include <evenloop/async.h>
+#elif defined(EVEN_SHORT_NAMES) && !defined(__cplusplus)
+#error "evenloop: async, await and the like are GNU C: compile with gcc or clang and -std=gnu17 (or gnu11, gnu23), not -std=c17"
 #endif
 
 #endif

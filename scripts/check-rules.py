@@ -71,13 +71,13 @@ def check_layers():
             elif name != room and (room, name) in ONLY and other.name not in ONLY[room, name]:
                 complain(path, number, f"src/{room} may see {', '.join(sorted(ONLY[room, name]))} of src/{name}, no {other.name}")
     # The Python face stands on the public callback level; what it looks at inside is the loop's queues, for the collector,
-    # it tells the narrator, and virtual time of work in threads.
+    # it tells the narrator, and virtual time of work in threads; and a lock of its own is one of the library's at a fork.
     for path in files("python/core/*.[ch]"):
         for number, text in enumerate(path.read_text().splitlines(), 1):
             match = re.match(r'\s*#\s*include\s+["<]([^">]+)', text)
             if match and ("/" in match[1] and match[1].split("/")[0] not in ("sys", "netinet", "arpa")
                           and match[1] not in ("evenloop/loop.h", "evenloop/process.h", "loop/loop.h", "trace/trace.h",
-                                               "backend/jobs.h")):
+                                               "backend/jobs.h", "base/fork.h")):
                 complain(path, number, f"python/core may not know {match[1]}")
 
 

@@ -189,7 +189,7 @@ async(int, sets, (even_future *, f), (int, value))
 async(int, waits_too, (even_future *, f), (int, value))
 {
     ssize_t n = await(even_ref(f));
-    check(even_status() < 0 ? n == 0 : n == value);
+    check(even_status() < 0 ? n == even_status() : n == value);
     return even_status();
 }
 
@@ -210,7 +210,7 @@ static int await_future(struct node *n)
         even_cancel(f);
     ssize_t got = await(even_ref(f));
     int rc = even_status();
-    check(rc < 0 ? got == 0 && rc == -ECANCELED : got == value);
+    check(rc < 0 ? got == rc && rc == -ECANCELED : got == value);
     return rc;
 }
 

@@ -100,12 +100,72 @@ async(int, fails_and_is_fetched)
     return 0;
 }
 
-TEST(a_failed_future_gives_zero_and_the_status, .clean = true)
+TEST(a_failed_future_gives_the_failure, .clean = true)
 {
     capture_reports();
     assert_int_equal(even_run(fails_and_is_fetched()), 0);
-    assert_story("0 0 EPIPE");
+    assert_story("0 -32 EPIPE");
     assert_no_report();
+}
+
+/* However it fails, and whatever stands between: an int or a ssize_t is the negative number, any other type zero. */
+EVEN_FUTURE(int_future, int);
+EVEN_FUTURE(long_future, long);
+EVEN_FUTURE(unsigned_future, unsigned);
+
+async(int, ends_with_an_int_future, (struct int_future *, f)) { return await(f); }
+
+async(int, failures_by_type)
+{
+    struct int_future *i = even_future_new(struct int_future);
+    even_set_error(i, -EIO);
+    say("%d", await(i) == -EIO);
+    struct long_future *l = even_future_new(struct long_future);
+    even_set_error(l, -EIO);
+    say("%d", await(shield(l)) == -EIO);
+    say("%d", await(l) == -EIO);
+    struct unsigned_future *u = even_future_new(struct unsigned_future);
+    even_set_error(u, -EIO);
+    unsigned zero = await(u);
+    say("%u %s", zero, even_errname(even_status()));
+    struct name_future *n = even_future_new(struct name_future);
+    even_cancel(n);
+    const char *none = await(n);
+    say("%d %s", none == NULL, even_errname(even_status()));
+    return 0;
+}
+
+async(int, failures_by_other_ways)
+{
+    say("%s", even_errname((int)await(wait_for(even_future_new(even_future), 0.01))));
+    struct int_future *f = even_future_new(struct int_future);
+    even_cancel(f);
+    say("%s", even_errname(await(f)));
+    __auto_type t = create_task(ends_with_an_int_future(even_future_new(struct int_future)));
+    await(even_sleep(0));
+    even_cancel(t);
+    say("%s", even_errname(await(t)));
+    int into = 5;
+    struct int_future *g = even_future_new(struct int_future);
+    even_set_error(g, -EPIPE);
+    say("%s %d", even_errname(await(gather(into(&into, g)))), into);
+    struct int_future *value = even_future_new(struct int_future);
+    even_set_result(value, -5);         /* a result, be it negative */
+    say("%d", await(value));
+    say("%d", even_status());
+    return 0;
+}
+
+TEST(a_failure_is_told_as_its_type_can, .clean = true)
+{
+    assert_int_equal(even_run(failures_by_type()), 0);
+    assert_story("1 1 1 0 EIO 1 ECANCELED");
+}
+
+TEST(a_failure_is_told_whatever_it_came_from)
+{
+    assert_int_equal(even_run(failures_by_other_ways()), 0);
+    assert_story("ETIMEDOUT ECANCELED ECANCELED EPIPE 5 -5 0");
 }
 
 async(int, fails_and_is_dropped, (int, status))
@@ -204,7 +264,7 @@ TEST(a_cancelled_future_ends_the_waits)
 {
     capture_reports();
     assert_int_equal(even_run(cancels_a_future()), 0);
-    assert_story("a:waits b:waits 10 EVEN_ESTATE a:0/-125 b:0/-125 0");
+    assert_story("a:waits b:waits 10 EVEN_ESTATE a:-125/-125 b:-125/-125 0");
 }
 
 async(int, cancelled_waiter)
@@ -225,7 +285,7 @@ TEST(cancelling_a_waiter_cancels_its_future, .no_faults = true)
 {
     capture_reports();      /* "went on": the bodies of `waits` do */
     assert_int_equal(even_run(cancelled_waiter()), 0);
-    assert_story("a:waits b:waits 1 a:0/-125 b:0/-125");
+    assert_story("a:waits b:waits 1 a:-125/-125 b:-125/-125");
     assert_reported("(waits) went on after its cancellation");
     assert_int_equal(report_count(), 1);    /* b was told of the future's end, not of a request of its own */
 }
@@ -481,6 +541,6 @@ TEST(a_spent_future_awaited_again, .clean = true)
 {
     capture_reports();
     assert_int_equal(even_run(spent_awaited()), 0);
-    assert_story("0 EVEN_ESPENT");
+    assert_story("-3505 EVEN_ESPENT");
     assert_reported("'future'");
 }

@@ -79,7 +79,7 @@ TEST(nothing_is_left_that_could_wake_main, .on = TEST_SIM, .clean = true)
     assert_reported("await outside a task");
     ssize_t n = even_run(f);
     assert_int_equal(even_status(), -EVEN_EDEADLOCK);
-    assert_int_equal(n, 0);
+    assert_int_equal(n, -EVEN_EDEADLOCK);
 }
 
 /* ---- the end ---- */

@@ -11,11 +11,13 @@
  * `struct say_after_co *` (also written even_co(say_after) *), whose `result` has the type named first. EVEN_SHORT_NAMES,
  * defined before the header, gives the bare words; without it each has its EVEN_ or even_ form.
  *
- * Arguments: up to 12, each `(type, name)`. A pointer to a function needs a typedef; an array cannot be one.
+ * Arguments: up to 16, each `(type, name)`. A pointer to a function needs a typedef; an array cannot be one.
  * Results: any type that can be assigned. One that is int or ssize_t (long) fails by returning -4095..-1, as this
  * library's functions do (even_value() returns such a number as a value); any other by even_fail(). `void`: the result is
  * the status, an int.
  * One await per full expression: C does not say in which order `f(await(a), await(b))` awaits.
+ * Compound literals among the arguments of a coroutine live until the end of the enclosing block, in wait_for(), gather() and
+ * so on, too; but what stands inside of await(...) itself lives until that is over: a result must not point into it.
  */
 #ifndef EVENLOOP_ASYNC_H
 #define EVENLOOP_ASYNC_H
@@ -60,7 +62,7 @@
 #define EVEN__FIELD(type, name) type name;
 #define EVEN__PARAMETER(type, name) , type name
 #define EVEN__VALUE_(type, name) , even__all->arg.name
-#define EVEN__STORE(type, name) even__all->arg.name = name;
+#define EVEN__INITIALIZER(type, name) .name = name,
 #define EVEN__DROP_COMMA_(ignored, ...) __VA_ARGS__
 #define EVEN__DROP_COMMA(...) EVEN__DROP_COMMA_(__VA_ARGS__)
 #define EVEN__PARAMETERS_(...) EVEN__DROP_COMMA(~ EVEN__EACH(EVEN__PARAMETER, __VA_ARGS__))
@@ -84,9 +86,9 @@
         EVEN__IF_VOID(R, int, R) result;                                                                               \
     } *F(EVEN__PARAMETERS(__VA_ARGS__)) __attribute__((warn_unused_result))
 
-#define EVEN__RESULT_CLASS(R, lvalue)                                                                                  \
-    EVEN__IF_VOID(R, EVEN_RESULT_VOID,                                                                                 \
-                  _Generic(&(lvalue), int *: EVEN_RESULT_INT, long *: EVEN_RESULT_LONG, default: EVEN_RESULT_OTHER))
+#define EVEN__CLASS_OF(lvalue)                                                                                         \
+    _Generic(&(lvalue), int *: EVEN_RESULT_INT, long *: EVEN_RESULT_LONG, default: EVEN_RESULT_OTHER)
+#define EVEN__RESULT_CLASS(R, lvalue) EVEN__IF_VOID(R, EVEN_RESULT_VOID, EVEN__CLASS_OF(lvalue))
 
 #define EVEN__LONG_OF(lvalue)                                                                                          \
     _Generic(&(lvalue), int *: *(int *)(void *)&(lvalue), long *: *(long *)(void *)&(lvalue), default: 0)
@@ -129,7 +131,8 @@
             (struct F##__all *)(void *)even__coroutine_new(&F##__kind, __builtin_return_address(0));                   \
         if (__builtin_expect(!even__all, 0))                                                                           \
             return (struct F##_co *)(void *)even__without_memory(&even__failed.base);                                  \
-        EVEN__EACH(EVEN__STORE, __VA_ARGS__)                                                                           \
+        struct F##__arg even__arg = { EVEN__EACH(EVEN__INITIALIZER, __VA_ARGS__) };     /* members may be const */     \
+        __builtin_memcpy((void *)&even__all->arg, &even__arg, sizeof even__arg);                                       \
         return &even__all->co;                                                                                         \
     }                                                                                                                  \
     static R F##__body(R *even_fail_and_try_await_belong_into_an_async_body                                            \
@@ -146,6 +149,26 @@
     _Static_assert(sizeof *(u) > 1, who ": this is a function, or text; was it called, as in " who "(f(...))?")
 
 #define EVEN__UNIQUE(name) EVEN__CAT(even__##name, __COUNTER__)
+
+/* x as an awaitable in general; and its type, for which x is looked at and not evaluated. With these a macro is a plain
+ * expression: in a statement expression, compound literals would end with it, and a result that nobody uses be no mistake. */
+#define EVEN__BASE(x) (&(x)->base)
+#define EVEN__TYPE_OF(who, x) __typeof__(EVEN__LOOK_AT(who, x, EVEN__UNIQUE(u)))
+#define EVEN__CHECKED_BASE(who, x) EVEN__BASE((EVEN__TYPE_OF(who, x))(void *)EVEN__BASE(x))
+#define EVEN__TYPE_OF_SMALL(who, x) __typeof__(EVEN__LOOK_AT_SMALL(who, x, EVEN__UNIQUE(u)))
+#define EVEN__LOOK_AT_SMALL(who, x, u)                                                                                 \
+    __extension__({                                                                                                    \
+        __auto_type u = (x);                                                                                           \
+        EVEN__CHECK(u, who);                                                                                           \
+        _Static_assert(sizeof(u->result) <= 4096, who ": the result is too large; pass a pointer");                    \
+        u;                                                                                                             \
+    })
+#define EVEN__LOOK_AT(who, x, u)                                                                                       \
+    __extension__({                                                                                                    \
+        __auto_type u = (x);                                                                                           \
+        EVEN__CHECK(u, who);                                                                                           \
+        u;                                                                                                             \
+    })
 
 /* A coroutine that was awaited inline is given back already, its result still to be read. */
 #define EVEN__UNREF(u) (__builtin_expect((u)->base.state == EVEN_SPENT, 1) ? (void)0 : even_unref(&(u)->base))
@@ -198,15 +221,10 @@
 
 /* ---- Tasks ---- */
 
-/* Gives x itself, so that it keeps its type. Options by name: create_task(x, .name = "reader", .stack_size = 1 << 20) */
-#define even_create_task(x, ...) EVEN__CREATE_TASK(x, EVEN__UNIQUE(u), __VA_ARGS__)
-#define EVEN__CREATE_TASK(x, u, ...)                                                                                   \
-    __extension__({                                                                                                    \
-        __auto_type u = (x);                                                                                           \
-        EVEN__CHECK(u, "create_task");                                                                                 \
-        even_create_task_any(&u->base, EVEN__OR_NULL(even_task_options, __VA_ARGS__));                                 \
-        u;                                                                                                             \
-    })
+/* Gives x itself, with its type. Options by name: create_task(x, .name = "reader", .stack_size = 1 << 20) */
+#define even_create_task(x, ...)                                                                                       \
+    ((EVEN__TYPE_OF("create_task", x))(void *)even_create_task_any(EVEN__BASE(x),                                      \
+                                                                   EVEN__OR_NULL(even_task_options, __VA_ARGS__)))
 #define EVEN__OR_NULL(type, ...) EVEN__SECOND(__VA_OPT__(~, (&(type){ __VA_ARGS__ }), ) NULL, NULL)
 
 #define even_cancel(x) even_cancel_any(&(x)->base)
@@ -217,8 +235,7 @@
 #define even_add_done_callback(x, handle) even_add_done_callback_any(&(x)->base, handle)
 #define even_remove_done_callback(x, handle) even_remove_done_callback_any(&(x)->base, handle)
 /* Another reference; gives x. */
-#define even_ref(x) EVEN__REF(x, EVEN__UNIQUE(u))
-#define EVEN__REF(x, u) __extension__({ __auto_type u = (x); even_ref_any(&u->base); u; })
+#define even_ref(x) ((EVEN__TYPE_OF("even_ref", x))(void *)even_ref_any(EVEN__BASE(x)))
 
 /* ---- Futures ---- */
 
@@ -228,97 +245,75 @@ EVEN_FUTURE(even_future, ssize_t);
 typedef struct even_future even_future;
 
 #define even_future_new(type)                                                                                          \
-    __extension__({                                                                                                    \
-        _Static_assert(sizeof(((type *)0)->result) <= 4096, "even_future_new: the result is too large");               \
-        (type *)(void *)even_future_new_any(sizeof(((type *)0)->result));                                              \
-    })
+    ((type *)(void *)even_future_new_any(EVEN__FUTURE_SIZE(((type *)0)->result), EVEN__CLASS_OF(((type *)0)->result)))
+#define EVEN__FUTURE_SIZE(lvalue)                                                                                      \
+    sizeof(__extension__({                                                                                             \
+        _Static_assert(sizeof(lvalue) <= 4096, "even_future_new: the result is too large");                            \
+        lvalue;                                                                                                        \
+    }))
 /* 0, or -EVEN_ESTATE: it was done, and keeps its result. (Future.set_result, Future.set_exception) */
-#define even_set_result(f, value) EVEN__SET_RESULT(f, value, EVEN__UNIQUE(u))
-#define EVEN__SET_RESULT(f, value, u)                                                                                  \
-    __extension__({                                                                                                    \
-        __auto_type u = (f);                                                                                           \
-        int EVEN__CAT(u, s) = even_future_check(&u->base);                                                             \
-        if (EVEN__CAT(u, s) == 0) {                                                                                    \
-            u->result = (value);                                                                                       \
-            EVEN__CAT(u, s) = even_complete(&u->base, 0);                                                              \
-        }                                                                                                              \
-        EVEN__CAT(u, s);                                                                                               \
-    })
+#define even_set_result(f, value)                                                                                      \
+    even__set_result(EVEN__BASE(f), (__typeof__((f)->result)[1]){ (value) }, sizeof((f)->result))
 #define even_set_error(f, status) even_complete(&(f)->base, status)
 
-/* ---- Combinators ---- */
+/* ---- Entries of a gather ---- */
 
-/* An entry of gather: the result of x goes to *target when the gather is done. */
-#define even_into(target, x) EVEN__INTO(target, x, EVEN__UNIQUE(u))
-#define EVEN__INTO(target, x, u)                                                                                       \
-    __extension__({                                                                                                    \
+/* The result of x goes to *target when the gather is done. */
+#define even_into(target, x)                                                                                           \
+    ((struct even__into){ { .size = EVEN__SIZE_INTO(target, x, EVEN__UNIQUE(u)), .object = EVEN__BASE(x), .into = (target) } })
+#define EVEN__SIZE_INTO(target, x, u)                                                                                  \
+    sizeof(__extension__({                                                                                             \
         __auto_type u = (x);                                                                                           \
         EVEN__CHECK(u, "into");                                                                                        \
         _Static_assert(__builtin_types_compatible_p(__typeof__(*(target)), __typeof__(u->result)),                     \
                        "into: the target's type is not that of the result");                                           \
-        (struct even__into){ { &u->base, (target), sizeof(u->result) } };                                              \
-    })
+        u->result;                                                                                                     \
+    }))
 struct even__into { even_gather_entry entry; };
+
+#define EVEN__SIZE_OF_EACH(objects, results)                                                                           \
+    sizeof(__extension__({                                                                                             \
+        _Static_assert(__builtin_types_compatible_p(__typeof__(results), void *) ||                                    \
+                           __builtin_types_compatible_p(__typeof__(*(results)), __typeof__((*(objects))->result)),     \
+                       "gather_n: the array's type is not that of the results");                                       \
+        (*(objects))->result;                                                                                          \
+    }))
 
 static even_int_aw even__no_awaitable __attribute__((unused));
 
 /* An entry is an into(), or an awaitable alone. */
-#define EVEN__ENTRY(x, u)                                                                                              \
+#define EVEN__ENTRY(x) _Generic(EVEN__LOOK_AT_ENTRY(x, EVEN__UNIQUE(u)), struct even__into: even__entry, default: even__alone)(x)
+#define EVEN__LOOK_AT_ENTRY(x, u)                                                                                      \
     __extension__({                                                                                                    \
         __auto_type u = (x);                                                                                           \
-        even__entry(_Generic(u, struct even__into: u, default: (struct even__into){ { NULL, NULL, 0 } }),              \
-                    &_Generic(u, struct even__into: &even__no_awaitable, default: u)->base);                           \
+        EVEN__CHECK(_Generic(u, struct even__into: &even__no_awaitable, default: u), "gather");                        \
+        u;                                                                                                             \
     })
-static inline __attribute__((always_inline, unused)) even_gather_entry even__entry(struct even__into i, even_awaitable *x)
+static inline __attribute__((always_inline, unused)) even_gather_entry even__entry(struct even__into i)
 {
-    return i.entry.object ? i.entry : (even_gather_entry){ x, NULL, 0 };
+    return i.entry;
+}
+static inline __attribute__((always_inline, unused)) even_gather_entry even__alone(void *x)
+{
+    return (even_gather_entry){ (even_awaitable *)x, 0, 0 };
 }
 
-#define EVEN__E1(a) EVEN__ENTRY(a, EVEN__UNIQUE(u))
-#define EVEN__E2(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E1(__VA_ARGS__)
-#define EVEN__E3(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E2(__VA_ARGS__)
-#define EVEN__E4(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E3(__VA_ARGS__)
-#define EVEN__E5(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E4(__VA_ARGS__)
-#define EVEN__E6(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E5(__VA_ARGS__)
-#define EVEN__E7(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E6(__VA_ARGS__)
-#define EVEN__E8(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E7(__VA_ARGS__)
-#define EVEN__E9(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E8(__VA_ARGS__)
-#define EVEN__E10(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E9(__VA_ARGS__)
-#define EVEN__E11(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E10(__VA_ARGS__)
-#define EVEN__E12(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E11(__VA_ARGS__)
-#define EVEN__E13(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E12(__VA_ARGS__)
-#define EVEN__E14(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E13(__VA_ARGS__)
-#define EVEN__E15(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E14(__VA_ARGS__)
-#define EVEN__E16(a, ...) EVEN__ENTRY(a, EVEN__UNIQUE(u)), EVEN__E15(__VA_ARGS__)
-
-/* Up to 16 entries, each an awaitable or into(&target, awaitable); a future whose value is its status. */
-#define even_gather(...) even__gather(NULL, EVEN__COUNT(__VA_ARGS__), EVEN__CAT(EVEN__E, EVEN__COUNT(__VA_ARGS__))(__VA_ARGS__))
-/* return_exceptions=True: int statuses[], one for each entry, take the failures, and the gather succeeds. */
-#define even_gather_statuses(statuses, ...)                                                                            \
-    even__gather(statuses, EVEN__COUNT(__VA_ARGS__), EVEN__CAT(EVEN__E, EVEN__COUNT(__VA_ARGS__))(__VA_ARGS__))
-#define even__gather(statuses, n, ...) even_gather_entries((const even_gather_entry[n]){ __VA_ARGS__ }, n, statuses)
-
-/* The same over arrays: n awaitables of one type, and n results of theirs, or NULL. */
-#define even_gather_n(n, objects, results) EVEN__GATHER_N(n, objects, results, NULL)
-#define even_gather_n_statuses(statuses, n, objects, results) EVEN__GATHER_N(n, objects, results, statuses)
-#define EVEN__GATHER_N(n, objects, results, statuses)                                                                  \
-    __extension__({                                                                                                    \
-        _Static_assert(__builtin_types_compatible_p(__typeof__(results), void *) ||                                    \
-                           __builtin_types_compatible_p(__typeof__(*(results)), __typeof__((*(objects))->result)),     \
-                       "gather_n: the array's type is not that of the results");                                       \
-        even_gather_array(n, objects, results, sizeof((*(objects))->result), statuses);                                \
-    })
-
-/* Both have the type of x. */
-#define even_wait_for(x, seconds) EVEN__COMBINE("wait_for", even_wait_for_any, x, EVEN__UNIQUE(u), seconds)
-#define even_shield(x) EVEN__COMBINE("shield", even_shield_any, x, EVEN__UNIQUE(u))
-#define EVEN__COMBINE(who, function, x, u, ...)                                                                        \
-    __extension__({                                                                                                    \
-        __auto_type u = (x);                                                                                           \
-        EVEN__CHECK(u, who);                                                                                           \
-        _Static_assert(sizeof(u->result) <= 4096, who ": the result is too large; pass a pointer");                    \
-        (__typeof__(u))(void *)function(&u->base __VA_OPT__(, ) __VA_ARGS__);                                          \
-    })
+#define EVEN__E1(a) EVEN__ENTRY(a)
+#define EVEN__E2(a, ...) EVEN__ENTRY(a), EVEN__E1(__VA_ARGS__)
+#define EVEN__E3(a, ...) EVEN__ENTRY(a), EVEN__E2(__VA_ARGS__)
+#define EVEN__E4(a, ...) EVEN__ENTRY(a), EVEN__E3(__VA_ARGS__)
+#define EVEN__E5(a, ...) EVEN__ENTRY(a), EVEN__E4(__VA_ARGS__)
+#define EVEN__E6(a, ...) EVEN__ENTRY(a), EVEN__E5(__VA_ARGS__)
+#define EVEN__E7(a, ...) EVEN__ENTRY(a), EVEN__E6(__VA_ARGS__)
+#define EVEN__E8(a, ...) EVEN__ENTRY(a), EVEN__E7(__VA_ARGS__)
+#define EVEN__E9(a, ...) EVEN__ENTRY(a), EVEN__E8(__VA_ARGS__)
+#define EVEN__E10(a, ...) EVEN__ENTRY(a), EVEN__E9(__VA_ARGS__)
+#define EVEN__E11(a, ...) EVEN__ENTRY(a), EVEN__E10(__VA_ARGS__)
+#define EVEN__E12(a, ...) EVEN__ENTRY(a), EVEN__E11(__VA_ARGS__)
+#define EVEN__E13(a, ...) EVEN__ENTRY(a), EVEN__E12(__VA_ARGS__)
+#define EVEN__E14(a, ...) EVEN__ENTRY(a), EVEN__E13(__VA_ARGS__)
+#define EVEN__E15(a, ...) EVEN__ENTRY(a), EVEN__E14(__VA_ARGS__)
+#define EVEN__E16(a, ...) EVEN__ENTRY(a), EVEN__E15(__VA_ARGS__)
 
 /* ---- Running ---- */
 
@@ -345,13 +340,9 @@ static inline __attribute__((always_inline, unused)) even_gather_entry even__ent
 #define await(x) even_await(x)
 #define try_await(x) even_try_await(x)
 #define create_task(...) even_create_task(__VA_ARGS__)
-#define gather(...) even_gather(__VA_ARGS__)
-#define gather_statuses(...) even_gather_statuses(__VA_ARGS__)
-#define gather_n(...) even_gather_n(__VA_ARGS__)
-#define gather_n_statuses(...) even_gather_n_statuses(__VA_ARGS__)
 #define into(target, x) even_into(target, x)
-#define wait_for(x, seconds) even_wait_for(x, seconds)
-#define shield(x) even_shield(x)
 #endif
+
+#include <evenloop/combine.h>
 
 #endif

@@ -84,7 +84,7 @@ struct even_kind {
 /* ---- Awaitables in general ------------------------------------------------------------------------------- */
 
 /* A new object of a kind: its memory is zero behind the header, its one reference is the caller's. NULL without
- * memory: return a static one that failed, as even_awaitable_failed() makes them. */
+ * memory: return a static one that failed, made with EVEN_AWAITABLE_FAILED(). */
 EVEN_API even_awaitable *even_awaitable_new(const even_kind *kind);
 
 #define EVEN_AWAITABLE_FAILED(kind_pointer, status) \
@@ -99,13 +99,13 @@ EVEN_API bool even_is_done(const even_awaitable *x);
 EVEN_API int even_status_of(const even_awaitable *x);
 
 /* Run the running task until x is done; consumes the reference. May suspend. The result is read behind the header
- * between even_await_start() and even_unref(), as `await` does:
+ * between even_await_any() and even_unref(), as `await` does:
  *     int status = even_await_any(x); ... ; even_unref(x);
  * Gives the status: that of x, or, with a report that names x, -EVEN_ENOTASK, -EVEN_ESPENT, -EVEN_EAWAITED,
  * -EVEN_ESELF. Cancelling: x is cancelled, and this waits for its end. */
 EVEN_API int even_await_any(even_awaitable *x);
 EVEN_API void even_unref(even_awaitable *x);
-EVEN_API void even_ref_any(even_awaitable *x);
+EVEN_API even_awaitable *even_ref_any(even_awaitable *x);    /* gives x */
 /* Give up the caller's reference. A task goes on; a failure of it that nobody fetches is reported. An inert object is
  * dropped: "coroutine 'f' was never awaited". */
 EVEN_API void even_detach_any(even_awaitable *x);
@@ -131,8 +131,8 @@ typedef struct even_task_options {
 
 /* Make x a task of the running loop: its first step is scheduled, nothing runs yet. The caller's reference stays, the
  * loop has its own. A future is left as it is. Failures are told by x, which is then done: -ENOMEM, -EVEN_ENOLOOP.
- * (asyncio.create_task) */
-EVEN_API void even_create_task_any(even_awaitable *x, const even_task_options *options);
+ * Gives x. (asyncio.create_task) */
+EVEN_API even_awaitable *even_create_task_any(even_awaitable *x, const even_task_options *options);
 
 /* The task that runs, or NULL. Borrowed. (asyncio.current_task) */
 EVEN_API even_task *even_current_task(void);
@@ -168,9 +168,10 @@ EVEN_API unsigned even_uncancel(even_task *task);
 
 /* ---- Futures ----------------------------------------------------------------------------------------------- */
 
-/* A future with a result of `result_size` bytes, pending, of the running loop. One reference, the caller's: who awaits it
- * takes it, who completes it borrows. With `size` 0.. see even_future_new() in async.h. (loop.create_future) */
-EVEN_API even_awaitable *even_future_new_any(size_t result_size);
+/* A future with a result of `result_size` bytes (up to 4096; more: it has failed with -ENOMEM), pending, of the running loop. One
+ * reference, the caller's: who awaits it takes it, who completes it borrows. If its result is an int or a long, `result_class`
+ * says so, and a failure of it is its result, too. even_future_new() in async.h knows both. (loop.create_future) */
+EVEN_API even_awaitable *even_future_new_any(size_t result_size, enum even_result_class result_class);
 /* Checked before the result is stored: 0, or -EVEN_ESTATE. */
 EVEN_API int even_future_check(const even_awaitable *f);
 
@@ -233,6 +234,7 @@ EVEN_API even_awaitable *even__coroutine_new(const even_kind *kind, const void *
 EVEN_API even_awaitable *even__clone(const even_awaitable *template_, const void *placeholder, void *argument);
 /* The failed object of a constructor: its result tells the failure, too, where its type can. Gives x. */
 EVEN_API even_awaitable *even__without_memory(even_awaitable *x);
+EVEN_API int even__set_result(even_awaitable *f, const void *value, size_t size);
 EVEN_API void even__fail(int status);
 EVEN_API void even__mark_value(void);
 EVEN_API void *even__result_of(even_awaitable *x);

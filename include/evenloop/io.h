@@ -119,7 +119,7 @@ EVEN_API even_int_aw *even_open_connection(even_stream **stream, const char *hos
 /* ---- Serving --------------------------------------------------------------------------------------------------- */
 
 #ifdef __GNUC__
-#pragma GCC system_header   /* what is wrong in a use of these macros is then reported at the user's line */
+#pragma GCC system_header   /* what is wrong in a use of this macro is then reported at the user's line */
 #endif
 
 /* Stands for the connection's stream where a handler is written down as a call: echo(EVEN_STREAM). */
@@ -146,17 +146,6 @@ typedef struct even_server_options {
  *     await(even_start_server(&server, echo(EVEN_STREAM), NULL, 7000, .backlog = 1000, .reuse_port = true)) */
 EVEN_API even_int_aw *even_start_server_any(even_server **server, even_awaitable *handler, const char *host, int port,
                                             const even_server_options *options) EVEN__ONCE;
-
-#if defined(__GNUC__) && !defined(__cplusplus) && !defined(__STRICT_ANSI__)
-#define even_start_server(server, handler, host, port, ...) \
-    EVEN__START_SERVER(server, handler, EVEN__UNIQUE(u), host, port, __VA_ARGS__)
-#define EVEN__START_SERVER(server, handler, u, host, port, ...)                                                        \
-    __extension__({                                                                                                    \
-        __auto_type u = (handler);                                                                                     \
-        EVEN__CHECK(u, "even_start_server");                                                                           \
-        even_start_server_any(server, &u->base, host, port, EVEN__OR_NULL(even_server_options, __VA_ARGS__));          \
-    })
-#endif
 
 /* Stop accepting. Connections go on. Again: nothing. The port is free when even_server_wait_closed() has come back.
  * (Server.close) */

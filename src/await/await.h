@@ -58,6 +58,8 @@ extern __thread struct even__thread even__thread __attribute__((tls_model("initi
 
 /* An object of a kind, inert, its memory undefined behind the header; NULL without memory. */
 even_awaitable *even__object_new(const even_kind *kind, const void *site);
+/* The same, its memory zero, and pending if its kind borrows: even_awaitable_new(), made at `site`. */
+even_awaitable *even__zeroed_new(const even_kind *kind, const void *site);
 
 /* x ends: its status, its result if it failed, its waiters onto the ready queue. Runs nothing. */
 void even__complete(even_awaitable *x, int status);

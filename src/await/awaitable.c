@@ -34,15 +34,20 @@ even_awaitable *even__object_new(const even_kind *kind, const void *site)
     return x;
 }
 
-even_awaitable *even_awaitable_new(const even_kind *kind)
+even_awaitable *even__zeroed_new(const even_kind *kind, const void *site)
 {
-    even_awaitable *x = even__object_new(kind, __builtin_return_address(0));
+    even_awaitable *x = even__object_new(kind, site);
     if (even__likely(x)) {
         memset(result_of(x), 0, kind->size - sizeof *x);
         if (kind->borrows)
             x->state = EVEN_ACTIVE;
     }
     return x;
+}
+
+even_awaitable *even_awaitable_new(const even_kind *kind)
+{
+    return even__zeroed_new(kind, __builtin_return_address(0));
 }
 
 even_awaitable *even__clone(const even_awaitable *from, const void *placeholder, void *argument)
@@ -139,10 +144,11 @@ void even_unref(even_awaitable *x)
         last_unref(x);
 }
 
-void even_ref_any(even_awaitable *x)
+even_awaitable *even_ref_any(even_awaitable *x)
 {
     if (!(x->flags & EVEN__STATIC))
         x->refs++;
+    return x;
 }
 
 void even_detach_any(even_awaitable *x)
@@ -209,9 +215,33 @@ void even__complete(even_awaitable *x, int status)
         even__task_ended(x->by.task);
 }
 
+static const char *why_not_to_complete(const even_awaitable *x)
+{
+    switch ((enum even_state)x->state) {
+    case EVEN_SPENT: return "it is spent";
+    case EVEN_INERT: return "nobody has begun to await it";
+    case EVEN_ACTIVE: return even__is_coroutine(x) ? "its body does that" : "no loop is running in this thread";
+    case EVEN_DONE: break;
+    }
+    return x->status == -ECANCELED ? "it was cancelled" : x->status < 0 ? "it has failed already" : "it is done already";
+}
+
+/* May it be completed, at `site`? 0; or why not, with a report. */
+static int check_completion(const even_awaitable *x, const void *site)
+{
+    char name[EVEN__DESCRIPTION_MAX], where[EVEN__SITE_MAX];
+    if (x->state == EVEN_ACTIVE && !even__is_coroutine(x) && (x->waiters == NULL || loop_of((even_awaitable *)(uintptr_t)x)))
+        return 0;
+    even__report("%s cannot be completed: %s; at %s", even__describe(x, name, sizeof name), why_not_to_complete(x),
+                 even__site_name(site, where, sizeof where));
+    return x->state == EVEN_SPENT                             ? -EVEN_ESPENT
+           : x->state == EVEN_ACTIVE && !even__is_coroutine(x) ? -EVEN_ENOLOOP
+                                                               : -EVEN_ESTATE;
+}
+
 int even_complete(even_awaitable *x, int status)
 {
-    int rc = even_future_check(x);
+    int rc = check_completion(x, __builtin_return_address(0));
     if (rc < 0)
         return rc;
     if (status > 0 || status < -4095)
@@ -220,20 +250,19 @@ int even_complete(even_awaitable *x, int status)
     return 0;
 }
 
+int even__set_result(even_awaitable *f, const void *value, size_t size)
+{
+    int rc = check_completion(f, __builtin_return_address(0));
+    if (rc < 0)
+        return rc;
+    memcpy(result_of(f), value, size);
+    even__complete(f, 0);
+    return 0;
+}
+
 int even_future_check(const even_awaitable *x)
 {
-    char name[EVEN__DESCRIPTION_MAX];
-    if (x->state == EVEN_ACTIVE && !even__is_coroutine(x) && (x->waiters == NULL || loop_of((even_awaitable *)(uintptr_t)x)))
-        return 0;
-    even__report("%s cannot be completed: %s", even__describe(x, name, sizeof name),
-                 even__is_coroutine(x) ? "its body does that"
-                 : x->state == EVEN_ACTIVE ? "no loop is running in this thread"
-                 : x->state == EVEN_DONE ? "it is done already"
-                 : x->state == EVEN_SPENT ? "it is spent"
-                                          : "nobody has begun to await it");
-    return x->state == EVEN_SPENT                             ? -EVEN_ESPENT
-           : x->state == EVEN_ACTIVE && !even__is_coroutine(x) ? -EVEN_ENOLOOP
-                                                               : -EVEN_ESTATE;
+    return check_completion(x, __builtin_return_address(0));
 }
 
 bool even_is_done(const even_awaitable *x)

@@ -101,7 +101,7 @@ static even_int_aw spent = { EVEN_AWAITABLE_FAILED(&kind, -EVEN_ESPENT), -EVEN_E
 
 static struct gather *new_gather(size_t n, int *statuses, const void *site)
 {
-    struct gather *g = (struct gather *)(void *)even_awaitable_new(&kind);
+    struct gather *g = (struct gather *)(void *)even__zeroed_new(&kind, site);
     if (!g)
         return NULL;
     if (n && !(g->children = even__calloc(n * sizeof *g->children))) {

@@ -158,6 +158,8 @@ static int fail_run(even_awaitable *x, int status)
         x->state = EVEN_DONE;
         even__set_failure(x, status);
         x->flags |= EVEN__FETCHED;
+    } else if (x->state == EVEN_ACTIVE) {
+        even__set_failed_result(x, status);     /* a future that is pending on */
     }
     return even__thread.last_status = status;
 }

@@ -46,17 +46,18 @@ static struct even__failed without_loop[] = EVEN__FAILED_OF(kinds, -EVEN_ENOLOOP
 even_awaitable *even_shield_any(even_awaitable *x)
 {
     bool was_inert = x->state == EVEN_INERT;
+    const void *site = __builtin_return_address(0);
     even_awaitable *self = NULL;
 
     if (x->kind->result_size <= EVEN__RESULT_MAX && even__loop_running)
-        self = even_awaitable_new(&kinds[even__kind_index(x->kind->result_class, x->kind->result_size)]);
+        self = even__zeroed_new(&kinds[even__kind_index(x->kind->result_class, x->kind->result_size)], site);
     if (!self) {
         unsigned class = x->kind->result_class;
         if (was_inert)
             even__drop_silently(x);
         return even__loop_running ? &without_memory[class].base : &without_loop[class].base;
     }
-    even__create_task(x, NULL, __builtin_return_address(0));
+    even__create_task(x, NULL, site);
     struct own *s = even__own(self);
     *s = (struct own){ EVEN_HANDLE(inner_done), x, self };
     if (!was_inert)

@@ -252,9 +252,10 @@ void even__create_task(even_awaitable *x, const even_task_options *options, cons
     even__call_soon(loop, &t->wake);
 }
 
-void even_create_task_any(even_awaitable *x, const even_task_options *options)
+even_awaitable *even_create_task_any(even_awaitable *x, const even_task_options *options)
 {
     even__create_task(x, options, __builtin_return_address(0));
+    return x;
 }
 
 void even__task_free(struct even__task *t)

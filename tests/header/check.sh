@@ -19,6 +19,17 @@ for cc in "$@"; do
     try "$cc" -std=gnu17 $strict gnu.c
     try "$cc" -std=gnu11 $strict gnu.c
     try "$cc" -std=gnu17 -O2 $strict gnu.c
+    # As installed, and beside the program.
+    for flag in -isystem -I; do
+        ./forgotten.py "$cc" $flag "$include" || bad=1
+    done
+    # async and the like are not there without GNU C, and it says so.
+    for std in c11 c17 c2x; do
+        "$cc" -I "$include" -fsyntax-only -std=$std gnu.c 2>&1 | grep -q 'error.*std=gnu17' || {
+            echo "FAILED: $cc -std=$std gnu.c: no word of -std=gnu17"
+            bad=1
+        }
+    done
     cxx=$(echo "$cc" | sed 's/gcc/g++/; s/clang/clang++/')
     command -v "$cxx" >/dev/null || { echo "$cxx is not installed: left out"; continue; }
     for std in c++17 c++20; do
@@ -26,7 +37,10 @@ for cc in "$@"; do
     done
     # Each header by itself.
     for header in "$include"/evenloop/*.h; do
-        [ "$(basename "$header")" = async.h ] || try "$cc" -std=c17 -pedantic-errors -x c -include "$header" /dev/null
+        case $header in
+        */async.h | */combine.h) ;;     # GNU C, and its second half
+        *) try "$cc" -std=c17 -pedantic-errors -x c -include "$header" /dev/null ;;
+        esac
     done
 done
 exit $bad

@@ -30,6 +30,11 @@ async(const char *, twelve, (int, a), (int, b), (int, c), (int, d), (int, e), (i
 /* Members that have our short names are not touched. */
 struct other { int await, into, gather; };
 
+async(int, handle, (even_stream *, s), (int, n))
+{
+    return n + await(even_close(s));
+}
+
 async(int, main_co)
 {
     point p;
@@ -46,8 +51,34 @@ async(int, main_co)
     return other.await + other.into + other.gather + p.x + rc + even_await(even_sleep(await(even_sleep(0))));
 }
 
+/* What these macros are given is evaluated once, with no warning of the places where only its type is looked at; const
+ * arguments; a task, or another reference, that nobody keeps. */
+EVEN_FUTURE(point_future, point);
+async(int, constant, (const int, n), (const char *const, text), (const point, p))
+{
+    return n + text[0] + p.x;
+}
+async(int, once, (int, n))
+{
+    int i = 0, a, b, statuses[2];
+    int *at = &a;
+    struct point_future *f = even_future_new(struct point_future);
+    even_set_result(f, ((point){ i++, n }));
+    create_task(shared(i++));
+    even_ref(f);
+    int rc = await(wait_for(shared(i++), 1));
+    rc += await(wait_for(shield(create_task(shared(i++), .name = "s")), 1));
+    rc += await(gather(into(at++, shared(1)), into(&b, wait_for(shared(i++), 1)), gather(shared(2), nothing())));
+    rc += await(gather_statuses(statuses, nothing(), wait_for(gather(into(&a, shield(shared(i++)))), 1)));
+    rc += await(gather_n(2, ((struct shared_co *[]){ shared(i++), shared(1) }), ((int[2]){ 0 })));
+    rc += await(constant(i++, "a", (point){ 1, 2 }));
+    even_server *server;
+    rc += await(even_start_server(&server, handle(EVEN_STREAM, i++), NULL, 0, .backlog = 5));
+    return rc + await(f).x;
+}
+
 int start(void);
 int start(void)
 {
-    return even_run(main_co(), .backend = "epoll") + (int)even_run(main_co());
+    return even_run(main_co(), .backend = "epoll") + (int)even_run(main_co()) + even_run(once(1));
 }
