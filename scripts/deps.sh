@@ -6,7 +6,7 @@ packages="gcc libc6-dev make cmake ninja-build pkg-config liburing-dev libdw-dev
 for goal in "$@"; do
     case $goal in
     build) ;;
-    test) packages="$packages g++ libcmocka-dev valgrind python3" ;;
+    test) packages="$packages g++ libcmocka-dev valgrind python3 python3-venv" ;;
     clang) packages="$packages clang" ;;
     check)
         packages="$packages clang libclang-rt-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross util-linux"

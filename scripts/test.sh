@@ -45,6 +45,7 @@ figure() { sed -n '1,20s/^.*[[:space:]]'$1'="\([0-9]*\)".*$/\1/p' "$folder/tests
 total=$(figure tests)
 failed=$(figure failures)
 skipped=$(figure skipped)
+sed -n 's/^.*\(evenloop: skipped: .*\)$/\1/p' "$folder/tests.xml" 2>/dev/null
 if [ -z "$total" ]; then
     tail -40 "$log"
     tally 0 1 0

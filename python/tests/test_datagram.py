@@ -338,7 +338,8 @@ class Datagrams(LoopTest):
             loop = evenloop.Loop(backend=backend)
 
             async def program():
-                self.transport, _ = await loop.create_datagram_endpoint(Recorder, local_addr=("127.0.0.1", 0))
+                running = asyncio.get_running_loop()
+                self.transport, _ = await running.create_datagram_endpoint(Recorder, local_addr=("127.0.0.1", 0))
 
             loop.run_until_complete(program())
             transport = weakref.ref(self.transport)

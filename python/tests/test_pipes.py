@@ -197,12 +197,12 @@ class Pipes(LoopTest):
             for end in (False, True):
                 one, two = await self.reader(Pauses), await self.reader(Pauses)
                 one[1].other, two[1].other = two[0], one[0]
-                for transport, protocol, w in (one, two):
+                for _, protocol, w in (one, two):
                     os.write(w, b"begin")
                     await until(lambda: protocol.data == b"begin")
                 await turns()
                 data = b"x" * 6000
-                for transport, protocol, w in (one, two):
+                for _, _, w in (one, two):
                     os.write(w, data)
                     if end:
                         os.close(w)

@@ -67,7 +67,7 @@ def cells(end, places):
     rest = [action for action in actions if action not in ALWAYS]
     for i, place in enumerate(kind.places):
         if place in places:
-            for j, action in enumerate(actions):
+            for action in actions:
                 if EVERYTHING or end in CHEAP or action in ALWAYS or rest.index(action) % 12 == i % 12:
                     yield place, action
 
@@ -101,7 +101,7 @@ def sent(peer):
 
 class Reentrant(unittest.TestCase):
     def check(self, backend, end, place):
-        for place, action in cells(end, {place}):
+        for _, action in cells(end, {place}):
             with self.subTest(action=action):
                 cell = f"{place}={action}"
                 ours, theirs = records(backend, end)[cell], records("asyncio", end)[cell]
@@ -115,7 +115,7 @@ class Reentrant(unittest.TestCase):
 
     def compare(self, ours, theirs, end, place, action):
         skipped = set()
-        for *patterns, what, why in EXCEPTIONS:
+        for *patterns, what, _ in EXCEPTIONS:
             if all(map(fnmatch.fnmatchcase, (end, place, action), patterns)):
                 skipped |= {what} if isinstance(what, str) else set(what)
         for what in COMPARED:

@@ -453,29 +453,27 @@ class Gone(unittest.TestCase):
 
     def test_no_cycle_is_left(self):
         async def program():
-            for server_side in (False, True):
-                accepted = asyncio.get_running_loop().create_future()
-                server = await evenloop.start_server(lambda *pair: accepted.set_result(pair), "127.0.0.1", 0)
-                reader, writer = await evenloop.open_connection(*server.sockets[0].getsockname())
-                peer_reader, peer_writer = await accepted
-                accepted = None
-                writer.write(b"abc\n")
-                await writer.drain()
-                task = asyncio.create_task(peer_reader.readline())
-                await task
-                with self.assertRaises(TimeoutError):
-                    await asyncio.wait_for(peer_reader.read(1), 0.001)
-                peer_reader.feed_eof()
-                writer.close()
-                peer_writer.close()
-                await writer.wait_closed()
-                await peer_writer.wait_closed()
-                server.close()
-                seen = [weakref.ref(o) for o in (reader, writer, peer_reader, peer_writer, writer.transport,
-                                                 peer_writer.transport)]
-                reader = writer = peer_reader = peer_writer = task = server = None
-                await asyncio.sleep(0)
-                self.assertEqual([ref() for ref in seen], [None] * len(seen))
+            accepted = asyncio.get_running_loop().create_future()
+            server = await evenloop.start_server(lambda *pair: accepted.set_result(pair), "127.0.0.1", 0)
+            reader, writer = await evenloop.open_connection(*server.sockets[0].getsockname())
+            peer_reader, peer_writer = await accepted
+            accepted = None
+            writer.write(b"abc\n")
+            await writer.drain()
+            task = asyncio.create_task(peer_reader.readline())
+            await task
+            with self.assertRaises(TimeoutError):
+                await asyncio.wait_for(peer_reader.read(1), 0.001)
+            peer_reader.feed_eof()
+            writer.close()
+            peer_writer.close()
+            await writer.wait_closed()
+            await peer_writer.wait_closed()
+            server.close()
+            seen = [weakref.ref(o) for o in (reader, writer, peer_reader, peer_writer, writer.transport, peer_writer.transport)]
+            reader = writer = peer_reader = peer_writer = task = server = None
+            await asyncio.sleep(0)
+            self.assertEqual([ref() for ref in seen], [None] * len(seen))
         with no_collector():
             evenloop.run(program())
 

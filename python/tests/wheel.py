@@ -119,7 +119,7 @@ class Wheel(unittest.TestCase):
             private = [f"evenloop.{path.stem}" for path in pathlib.Path(site, "evenloop").glob("_[a-z]*.py")]
             config.write_text(f"[mypy]\n[mypy-{','.join(private)}]\nignore_errors = True\n")
             allowed = pathlib.Path(folder, "allowed")
-            allowed.write_text(r"evenloop\._[a-z]+\..*" "\n" r"evenloop\.gunicorn" "\n")      # that needs gunicorn to be imported
+            allowed.write_text("evenloop\\._[a-z]+\\..*\nevenloop\\.gunicorn\n")      # that needs gunicorn to be imported
             for arguments in (["mypy", "--strict", program],
                               ["mypy.stubtest", "evenloop", "--ignore-missing-stub", "--mypy-config-file", config,
                                "--allowlist", allowed, "--ignore-unused-allowlist"]):

@@ -24,8 +24,8 @@ def main():
     program = sys.argv[1]
     expected = events([sys.executable, str(pathlib.Path(__file__).with_name("scenarios.py"))])
     failed = False
-    backend = os.environ.get("EVENLOOP_BACKEND")
-    for backend in [backend] if backend else ["epoll", "sim", ""]:
+    wanted = os.environ.get("EVENLOOP_BACKEND")
+    for backend in [wanted] if wanted else ["epoll", "sim", ""]:
         got = events([program], EVENLOOP_BACKEND=backend) if backend else events([program])
         if got != expected:
             failed = True

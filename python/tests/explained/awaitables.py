@@ -79,7 +79,7 @@ async def main():
     foreign = Foreign(loop)
     loop.call_later(0.1, foreign.complete)
     print(await foreign)
-    async for i in ticker(3):
+    async for _ in ticker(3):
         break
     try:
         await Bad()
