@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run some of the configurations below, and end with the sum: scripts/check.sh [--deps GOAL] NAME ...
+# Run some of the configurations below, and end with the sum: scripts/check.sh NAME ...
 set -u
 cd "$(dirname "$0")/.."
 mkdir -p build
