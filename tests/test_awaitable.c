@@ -134,7 +134,8 @@ TEST(it_fails_once, .no_faults = true)
     capture_reports();
     assert_int_equal(even_run(fails_it()), 0);
     assert_story("start 0 EVEN_ESTATE -32/EPIPE");
-    assert_reported("'parcel' cannot be completed");
+    assert_reported("'parcel' (made at ");
+    assert_reported(") cannot be completed: it has failed already");
     assert_int_equal(drops, 1);
 }
 
@@ -247,7 +248,7 @@ TEST(it_cannot_be_completed_before_it_has_begun, .clean = true)
     capture_reports();
     assert_int_equal(even_run(completes_too_early()), 0);
     assert_story("EVEN_ESTATE");
-    assert_reported("'parcel' cannot be completed: nobody has begun to await it");
+    assert_reported(") cannot be completed: nobody has begun to await it");
 }
 
 /* ---- done before it waits ---- */

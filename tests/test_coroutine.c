@@ -715,7 +715,7 @@ TEST(an_operation_awaited_by_two, .clean = true)
     capture_reports();
     assert_int_equal(even_run(sleep_awaited_by_two()), 0);
     assert_story("second:EVEN_EAWAITED first:0");
-    assert_reported("'sleep': the object is already being awaited");
+    assert_reported("): the object is already being awaited");
 }
 
 async(int, awaits_twice)

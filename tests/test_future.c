@@ -180,7 +180,8 @@ TEST(a_failure_that_nobody_fetched_is_reported, .clean = true)
 {
     capture_reports();
     assert_int_equal(even_run(fails_and_is_dropped(-ECONNRESET)), 0);
-    assert_reported("'future' failed with ECONNRESET");
+    assert_reported("'future' (made at ");
+    assert_reported(") failed with ECONNRESET");
     assert_int_equal(report_count(), 1);
 }
 
@@ -286,8 +287,7 @@ TEST(cancelling_a_waiter_cancels_its_future, .no_faults = true)
     capture_reports();      /* "went on": the bodies of `waits` do */
     assert_int_equal(even_run(cancelled_waiter()), 0);
     assert_story("a:waits b:waits 1 a:-125/-125 b:-125/-125");
-    assert_reported("(waits) went on after its cancellation");
-    assert_int_equal(report_count(), 1);    /* b was told of the future's end, not of a request of its own */
+    assert_no_report();     /* they return another result, and await nothing more */
 }
 
 /* ---- many waiters ---- */

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The lines in reports: "never awaited" names the line of the call, "went on" the line of the await, whatever compiler and
+# What reports say: "never awaited" names the line of the call, "went on" the line of the await, whatever compiler and
 # optimisation built the program.
 #     test_reports.sh INCLUDE_DIRECTORY LIBEVENLOOP.A LIBRARIES...
 set -eu
@@ -19,18 +19,39 @@ async(int, forgotten, (int, n))
 }
 static int helper(void)
 {
-    (void)!forgotten(1);                                    /* line 9 */
+    (void)!forgotten(1);                                    /* HELPER */
     return 0;
 }
 async(int, ignores)
 {
-    await(even_sleep(10));                                  /* line 14 */
-    return 0;
+    await(even_sleep(10));                                  /* TOLD */
+    return await(even_sleep(0));
+}
+async(int, naps) { return await(even_sleep(0.01)); }
+static void nothing(even_handle *h)                         /* NOTHING */
+{
+    (void)h;
+}
+async(int, misuses)
+{
+    __auto_type anna = create_task(naps(), .name = "Anna");
+    even_detach(anna);
+    even_detach(anna);                                      /* TWICE */
+    static even_handle h = EVEN_HANDLE(nothing);
+    even_call_soon(even_running_loop(), &h);
+    even_call_soon(even_running_loop(), &h);                /* QUEUED */
+    even_future *f = even_future_new(even_future);          /* FUTURE */
+    even_cancel(f);
+    even_set_result(f, 1);                                  /* SET */
+    even_detach(f);
+    char c;
+    await(even_read(EVEN_STREAM, &c, 1));                   /* TEMPLATE */
+    return await(even_sleep(0.02));
 }
 async(int, main_)
 {
     __auto_type c =
-        forgotten(2);                                       /* line 20 */
+        forgotten(2);                                       /* MAIN */
     even_detach(c);
     helper();
     __auto_type t = create_task(ignores());
@@ -39,14 +60,20 @@ async(int, main_)
     await(t);
     __auto_type spent = forgotten(3);
     await(spent);
-    await(spent);                                           /* line 29 */
-    return 0;
+    await(spent);                                           /* SPENT */
+    int rc = await(misuses());
+    return rc < 0 ? rc : -EPIPE;
 }
 int main(void)
 {
-    return even_run(main_());
+    return even_main(main_()) != 1;
 }
 END
+
+# The line that is marked so.
+line() {
+    grep -n "/\* $1 \*/" "$dir/program.c" | cut -d: -f1
+}
 
 expect() {
     if grep -q -- "$2" "$dir/output"; then
@@ -73,10 +100,18 @@ for compiler in gcc clang; do
             echo "skipped: no lines here (built without libdw)"
             exit 77
         fi
-        expect "$what" "coroutine 'forgotten' was never awaited; it was made at program.c:9$"
-        expect "$what" "coroutine 'forgotten' was never awaited; it was made at program.c:20$"
-        expect "$what" "'Task-2' (ignores) went on after its cancellation.*program.c:14"
-        expect "$what" "coroutine 'forgotten': the object was awaited before and is spent; at program.c:29$"
+        expect "$what" "coroutine 'forgotten' was never awaited; it was made at program.c:$(line HELPER)$"
+        expect "$what" "coroutine 'forgotten' was never awaited; it was made at program.c:$(line MAIN)$"
+        expect "$what" "'Task-2' (ignores) went on after its cancellation.*program.c:$(line TOLD)"
+        expect "$what" "coroutine 'forgotten': the object was awaited before and is spent; at program.c:$(line SPENT)$"
+        expect "$what" "task 'Anna' (naps) was given up once too often.*while it runs; at program.c:$(line TWICE)$"
+        expect "$what" "even_call_soon: the handle is queued already.*program.c:.*; at program.c:$(line QUEUED)$"
+        expect "$what" "'future' (made at program.c:$(line FUTURE)) cannot be completed: it was cancelled; at.*:$(line SET)$"
+        expect "$what" "even_read in Task-1: EVEN_STREAM stands for .*; at program.c:$(line TEMPLATE)$"
+        expect "$what" "the main task 'Task-1' (main_) failed with EPIPE"
+        if grep 'bug in the library' "$dir/output"; then
+            failed=$((failed + 1))
+        fi
     done
 done
 echo "$passed passed, $failed failed"

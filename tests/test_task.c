@@ -285,7 +285,8 @@ TEST(the_main_coroutines_failure_is_the_runs, .clean = true)
 {
     capture_reports();
     assert_int_equal(even_run(fails(-EXDEV)), -EXDEV);
-    assert_no_report();
+    assert_reported("the main task 'Task-1' (fails) failed with EXDEV");
+    assert_int_equal(report_count(), 1);
 }
 
 /* ---- names, current_task, all_tasks ---- */

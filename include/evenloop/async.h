@@ -331,6 +331,10 @@ static inline __attribute__((always_inline, unused)) even_gather_entry even__alo
         EVEN__CAT(u, r);                                                                                               \
     })
 
+/* `int main(void) { return even_main(serve()); }`: runs it, and gives an exit status, 1 if it failed. Options as even_run(). */
+#define even_main(x, ...)                                                                                              \
+    even_main_any(EVEN__CHECKED_BASE("even_main", x), EVEN__OR_NULL(even_run_options, __VA_ARGS__), EVEN_ABI)
+
 /* ---- Short names ---- */
 
 #ifdef EVEN_SHORT_NAMES

@@ -219,10 +219,16 @@ typedef struct even_run_options {
 
 /* Make a loop, run x as its main task, cancel and await what still runs then, close the loop. Takes x; gives its status;
  * the result is behind the header until the caller's even_unref(). The first SIGINT cancels the main task, the second
- * ends the program; a main task that ended by it gives -EINTR. SIGPIPE is ignored meanwhile.
+ * ends the program; a main task that ended by it gives -EINTR. SIGPIPE is ignored meanwhile. A failure is reported in one line,
+ * too; as an exit status (`return even_run(...)` in main) it is what the system makes of a negative number, 256 - errno: see
+ * even_main().
  * Errors: -EVEN_ERUNNING inside a loop, -EVEN_EABI, -EVEN_ESTUCK (a task went on through a hundred cancellations),
  * -EVEN_EDEADLOCK under `sim`, what even_loop_new() says. (asyncio.run) */
 EVEN_API int even_run_any(even_awaitable *x, const even_run_options *options, int abi);
+
+/* The same for a main() that has nothing more to do: takes x, and gives an exit status. That is x's result if it is an int,
+ * 0 for any other type; 1 for a failure of the run or of x; 130 if SIGINT ended it, as shells have it. */
+EVEN_API int even_main_any(even_awaitable *x, const even_run_options *options, int abi);
 
 /* Run a loop of yours until x is done: as loop.run_until_complete(). Takes nothing. -EVEN_ESTOPPED if the loop was
  * stopped first. */

@@ -122,9 +122,10 @@ EVEN_API even_int_aw *even_open_connection(even_stream **stream, const char *hos
 #pragma GCC system_header   /* what is wrong in a use of this macro is then reported at the user's line */
 #endif
 
-/* Stands for the connection's stream where a handler is written down as a call: echo(EVEN_STREAM). */
-#define EVEN_STREAM ((even_stream *)(void *)&even__stream_placeholder)
-EVEN_API extern char even__stream_placeholder;
+/* Stands for the connection's stream where a handler is written down as a call: echo(EVEN_STREAM). Anywhere else it is a stream
+ * that is closed, and a report says so. */
+#define EVEN_STREAM (&even__stream_placeholder)
+EVEN_API extern even_stream even__stream_placeholder;
 
 typedef struct even_server_options {
     int backlog;            /* connections that wait to be accepted, as listen(2) takes it; 0: 100 */

@@ -33,6 +33,7 @@ struct even__task {
     bool own_rounding;              /* keeps its own floating-point environment */
     bool in_walk;                   /* of a cancellation through a chain of tasks */
     bool adrift;                    /* was given up by a shutdown: never stepped again */
+    bool went_on;                   /* has waited for something since canceled_at */
 };
 
 /* 100,000 sleeping tasks are to cost 4.7 KB each: a page of stack, its share of the page tables, and this. */
@@ -78,6 +79,7 @@ enum { EVEN__DESCRIPTION_MAX = 200 };
 void even__drop_silently(even_awaitable *x);
 
 static inline bool even__is_coroutine(const even_awaitable *x) { return x->kind->enter != NULL; }
+static inline bool even__is_future(const even_awaitable *x) { return x->kind->borrows; }
 static inline bool even__is_task(const even_awaitable *x) { return x->flags & EVEN__TASK; }
 /* Many may wait for it. */
 static inline bool even__is_shared(const even_awaitable *x) { return x->kind->borrows || even__is_task(x); }

@@ -92,9 +92,23 @@ const char *even__describe(const even_awaitable *x, char *out, size_t size)
     return out;
 }
 
+/* The same, and where it was made, as far as that is still known. */
+static const char *describe_made(const even_awaitable *x, char *out, size_t size)
+{
+    char site[EVEN__SITE_MAX];
+    even__describe(x, out, size);
+    size_t n = strlen(out);
+    if (!even__is_task(x) && !even__is_coroutine(x) && !(x->flags & EVEN__STATIC) && x->by.site)
+        snprintf(out + n, size - n, " (made at %s)", even__site_name(x->by.site, site, sizeof site));
+    return out;
+}
+enum { DESCRIBED_MADE_MAX = EVEN__DESCRIPTION_MAX + EVEN__SITE_MAX };
+
 static even__noinline void report_never_awaited(even_awaitable *x)
 {
     char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
+    if (!even__report_wanted(x->by.site))
+        return;
     even__report("%s was never %s; it was made at %s", even__describe(x, name, sizeof name),
                  x->kind->borrows ? "closed" : "awaited",     /* a stream is the one inert object that many may wait for */
                  even__site_name(x->by.site, site, sizeof site));
@@ -102,8 +116,10 @@ static even__noinline void report_never_awaited(even_awaitable *x)
 
 static even__noinline void report_never_fetched(even_awaitable *x)
 {
-    char name[EVEN__DESCRIPTION_MAX];
-    even__report("%s failed with %s (%s), and nobody fetched its failure", even__describe(x, name, sizeof name),
+    char name[DESCRIBED_MADE_MAX];
+    if (!even__report_wanted(x->kind))
+        return;
+    even__report("%s failed with %s (%s), and nobody fetched its failure", describe_made(x, name, sizeof name),
                  even_errname(x->status), even_strerror(x->status));
 }
 
@@ -117,8 +133,24 @@ static void release(even_awaitable *x)
     even__heap_free(x);
 }
 
-static even__noinline void last_unref(even_awaitable *x)
+/* Given up by one who had no reference: a task that goes on has its loop's, what is awaited that of whoever awaits it. */
+static even__noinline bool is_in_use(even_awaitable *x, const void *site)
 {
+    char name[DESCRIBED_MADE_MAX], where[EVEN__SITE_MAX];
+    if (x->state != EVEN_ACTIVE || (even__is_future(x) && !x->waiters))
+        return false;
+    if (even__report_wanted(site))
+        even__report("%s was given up once too often (even_detach(), even_unref()), while %s; at %s",
+                     describe_made(x, name, sizeof name), even__is_task(x) ? "it runs" : "somebody waits for it",
+                     even__site_name(site, where, sizeof where));
+    x->refs = 1;
+    return true;
+}
+
+static even__noinline void last_unref(even_awaitable *x, const void *site)
+{
+    if (is_in_use(x, site))
+        return;
     if (x->state == EVEN_INERT)
         report_never_awaited(x);
     else if (x->state == EVEN_DONE && x->status < 0 && x->status != -ECANCELED && !(x->flags & EVEN__FETCHED) &&
@@ -127,7 +159,7 @@ static even__noinline void last_unref(even_awaitable *x)
     release(x);
 }
 
-void even_unref(even_awaitable *x)
+static inline __attribute__((always_inline)) void unref(even_awaitable *x, const void *site)
 {
     /* The object of an await that went well. Narrow loads, by volatile: the compiler would make a wide one of them, and that
      * would have to wait for the narrow store of the state just before. */
@@ -141,7 +173,12 @@ void even_unref(even_awaitable *x)
         return;
     even__check(x->refs > 0);
     if (--x->refs == 0)
-        last_unref(x);
+        last_unref(x, site);
+}
+
+void even_unref(even_awaitable *x)
+{
+    unref(x, __builtin_return_address(0));
 }
 
 even_awaitable *even_ref_any(even_awaitable *x)
@@ -153,7 +190,7 @@ even_awaitable *even_ref_any(even_awaitable *x)
 
 void even_detach_any(even_awaitable *x)
 {
-    even_unref(x);
+    unref(x, __builtin_return_address(0));
 }
 
 void even__drop_silently(even_awaitable *x)
@@ -229,11 +266,12 @@ static const char *why_not_to_complete(const even_awaitable *x)
 /* May it be completed, at `site`? 0; or why not, with a report. */
 static int check_completion(const even_awaitable *x, const void *site)
 {
-    char name[EVEN__DESCRIPTION_MAX], where[EVEN__SITE_MAX];
+    char name[DESCRIBED_MADE_MAX], where[EVEN__SITE_MAX];
     if (x->state == EVEN_ACTIVE && !even__is_coroutine(x) && (x->waiters == NULL || loop_of((even_awaitable *)(uintptr_t)x)))
         return 0;
-    even__report("%s cannot be completed: %s; at %s", even__describe(x, name, sizeof name), why_not_to_complete(x),
-                 even__site_name(site, where, sizeof where));
+    if (even__report_wanted(site))
+        even__report("%s cannot be completed: %s; at %s", describe_made(x, name, sizeof name), why_not_to_complete(x),
+                     even__site_name(site, where, sizeof where));
     return x->state == EVEN_SPENT                             ? -EVEN_ESPENT
            : x->state == EVEN_ACTIVE && !even__is_coroutine(x) ? -EVEN_ENOLOOP
                                                                : -EVEN_ESTATE;
@@ -331,9 +369,10 @@ void even_remove_done_callback_any(even_awaitable *x, even_handle *h)
 
 static int misuse(struct even__task *t, even_awaitable *x, int code, const void *site)
 {
-    char name[EVEN__DESCRIPTION_MAX], where[EVEN__SITE_MAX];
-    even__report("%s: %s; at %s", even__describe(x, name, sizeof name), even_strerror(code),
-                 even__site_name(site, where, sizeof where));
+    char name[DESCRIBED_MADE_MAX], where[EVEN__SITE_MAX];
+    if (even__report_wanted(site))
+        even__report("%s: %s; at %s", describe_made(x, name, sizeof name), even_strerror(code),
+                     even__site_name(site, where, sizeof where));
     if (t)
         t->last_status = -code;
     else
@@ -397,6 +436,7 @@ static even__returns_after_switch int suspend_until_done(struct even__task *t, e
     even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
     even__add_waiter(x, &t->wake);
     t->waits_for = x;
+    t->went_on = t->canceled_at != NULL;
     if (even__unlikely(t->must_cancel) && even_cancel_any(x)) {
         t->must_cancel = false;
         t->cancel_sent = true;
@@ -441,6 +481,7 @@ static even__returns_after_switch int let_others_run(struct even__task *t, even_
     even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
     even__call_soon(t->loop, &t->wake);
     t->waits_for = x;
+    t->went_on = t->canceled_at != NULL;
     even__task_suspend(t);
     t->waits_for = NULL;
     return over(t, x);

@@ -2,6 +2,7 @@
 #include "await.h"
 #include "../base/sys.h"
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,7 +21,8 @@ static void stop(even_handle *h)
 static int report_run(int status, even_awaitable *x)
 {
     char name[EVEN__DESCRIPTION_MAX];
-    even__report("%s cannot be run here: %s", even__describe(x, name, sizeof name), even_strerror(status));
+    if (even__report_wanted(x->kind))
+        even__report("%s cannot be run here: %s", even__describe(x, name, sizeof name), even_strerror(status));
     return status;
 }
 
@@ -151,6 +153,21 @@ static void sweep(void *cell, void *data)
 
 /* ---- the whole ---- */
 
+/* In one line: a program that returns even_run() from main() would else end without a word. */
+static even__noinline void report_main(const even_awaitable *x, int status, bool interrupted)
+{
+    char name[EVEN__DESCRIPTION_MAX];
+    if (!even__report_wanted(x->kind))
+        return;
+    even__describe(x, name, sizeof name);
+    if (interrupted)
+        even__report("the main %s was interrupted, by SIGINT", name);
+    else if (status == -ECANCELED)
+        even__report("the main %s was cancelled", name);
+    else
+        even__report("the main %s failed with %s (%s)", name, even_errname(status), even_strerror(status));
+}
+
 /* The run failed: what the main coroutine returned, if anything, is not the answer. */
 static int fail_run(even_awaitable *x, int status)
 {
@@ -164,7 +181,7 @@ static int fail_run(even_awaitable *x, int status)
     return even__thread.last_status = status;
 }
 
-int even_run_any(even_awaitable *x, const even_run_options *options, int abi)
+static int run(even_awaitable *x, const even_run_options *options, int abi, const void *site, bool *interrupted)
 {
     even_loop_options loop_options = { options ? options->backend : NULL, options ? options->seed : 0 };
     struct signals signals;
@@ -179,23 +196,23 @@ int even_run_any(even_awaitable *x, const even_run_options *options, int abi)
 
     int rc = even_loop_new(&loop, &loop_options);
     if (rc < 0)
-        return fail_run(x, rc);
+        return fail_run(x, report_run(rc, x));
     even__heap_each(mark_old, NULL);
     if ((rc = even__loop_enter(loop)) < 0) {
         even_loop_close(loop);
-        return fail_run(x, rc);
+        return fail_run(x, report_run(rc, x));
     }
     struct even__thread forked_in = even__thread;   /* a task of the parent's, if that was forked in one */
     even__thread.task = NULL;
     even__overflow_watch(running_stack);
     take_signals(&signals, loop, x);
-    even__trace(RUN, .loop = loop, .object = x, .site = __builtin_return_address(0));
+    even__trace(RUN, .loop = loop, .object = x, .site = site);
 
     int run_status = run_until_done(loop, x);
     int end_status = even__tasks_shut_down(loop);
 
     even__trace(RUN_END, .loop = loop, .object = x, .status = x->status);
-    bool interrupted = signals.took_int && interrupt.delivered;
+    *interrupted = signals.took_int && interrupt.delivered && x->status == -ECANCELED;
     give_signals_back(&signals);
     even__loop_leave(loop);
     even__heap_each(sweep, NULL);
@@ -203,11 +220,29 @@ int even_run_any(even_awaitable *x, const even_run_options *options, int abi)
     even__loop_running = outer;
     even__thread = forked_in;
 
-    if (run_status < 0 || end_status < 0)
-        return fail_run(x, run_status < 0 ? run_status : end_status);
-    if (interrupted && x->status == -ECANCELED)
-        return fail_run(x, -EINTR);
+    rc = run_status < 0 ? run_status : end_status < 0 ? end_status : *interrupted ? -EINTR : 0;
+    if (rc < 0 || x->status < 0)
+        report_main(x, rc < 0 ? rc : x->status, rc == -EINTR);
+    if (rc < 0)
+        return fail_run(x, rc);
     if (!(x->flags & EVEN__STATIC))
         x->flags |= EVEN__FETCHED;
     return even__thread.last_status = x->status;
+}
+
+int even_run_any(even_awaitable *x, const even_run_options *options, int abi)
+{
+    bool interrupted = false;
+    return run(x, options, abi, __builtin_return_address(0), &interrupted);
+}
+
+int even_main_any(even_awaitable *x, const even_run_options *options, int abi)
+{
+    bool interrupted = false;
+    int status = run(x, options, abi, __builtin_return_address(0), &interrupted);
+    int code = interrupted ? 128 + SIGINT : status < 0 ? EXIT_FAILURE : 0;
+    if (status == 0 && x->kind->result_class == EVEN_RESULT_INT)
+        memcpy(&code, even__result_of(x), sizeof code);
+    even_unref(x);
+    return code;
 }

@@ -112,10 +112,13 @@ void even__stack_main(void)
     even__stack_exit(&even__thread.root, t->stack);
 }
 
-/* A body that got a cancellation and ended well went on after it; one that meant to says so, by even_uncancel(). */
+/* A body that got a cancellation, awaited something more and ended well went on after it; one that meant to says so, by
+ * even_uncancel(). One that maps its failures to another result and returns did not. */
 static even__noinline void report_went_on(struct even__task *t)
 {
     char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
+    if (!even__report_wanted(t->canceled_at))
+        return;
     even__report("%s went on after its cancellation, which the await at %s was told; a body that means to calls even_uncancel()",
                  even__describe(t->object, name, sizeof name), even__site_name(t->canceled_at, site, sizeof site));
 }
@@ -125,7 +128,7 @@ void even__task_ended(struct even__task *t)
     even__queue_remove(&t->all);
     if (t->wake.next)
         even__queue_remove(&t->wake);
-    if (even__unlikely(t->canceled_at && t->cancelling && t->object->status == 0))
+    if (even__unlikely(t->went_on && t->canceled_at && t->cancelling && t->object->status == 0))
         report_went_on(t);
     even_unref(t->object);      /* the loop's reference; the task goes with the last one */
 }
@@ -200,6 +203,8 @@ void even__trace_woken(even_loop *loop, const even_awaitable *x, const even_hand
 static even__noinline void report_no_task(even_awaitable *x, int why, const void *site)
 {
     char name[EVEN__DESCRIPTION_MAX], where[EVEN__SITE_MAX];
+    if (!even__report_wanted(site))
+        return;
     even__report("%s cannot become a task: %s; at %s", even__describe(x, name, sizeof name), even_strerror(why),
                  even__site_name(site, where, sizeof where));
 }
@@ -396,7 +401,8 @@ static void close_tasks(even_loop *loop)
     while (!even__queue_is_empty(&pending)) {
         struct even__task *t = task_of_link(pending.next);
         char name[EVEN__DESCRIPTION_MAX];
-        even__report("%s was still pending when its loop was closed", even__describe(t->object, name, sizeof name));
+        if (even__report_wanted(t->object->kind))
+            even__report("%s was still pending when its loop was closed", even__describe(t->object, name, sizeof name));
         even__queue_remove(&t->all);
         even__queue_append(&tasks->all, &t->all);
         if (is_operation(t))
@@ -419,7 +425,8 @@ static void free_tasks(even_loop *loop)
 static void give_up(struct even__task *t)
 {
     char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
-    even__report("%s went on through a hundred cancellations and is given up; it was first told by the await at %s",
+    if (even__report_wanted(t->object->kind))
+        even__report("%s went on through a hundred cancellations and is given up; it was first told by the await at %s",
                  even__describe(t->object, name, sizeof name), even__site_name(t->canceled_at, site, sizeof site));
     abandon(t, -EVEN_ESTUCK);
 }

@@ -1,12 +1,10 @@
-/* Memory, reports and the words for failures. */
+/* Memory, and the words for failures. */
 #include "base.h"
 #include "sys.h"
 #include <evenloop/loop.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static struct {
     void *(*allocate)(size_t);
@@ -48,41 +46,6 @@ char *even__strdup(const char *text)
     size_t n = strlen(text) + 1;
     char *p = even__malloc(n);
     return p ? memcpy(p, text, n) : NULL;
-}
-
-static struct {
-    void (*call)(void *, const char *);
-    void *data;
-} report_hook;
-
-void even_set_report_hook(void (*hook)(void *, const char *), void *data)
-{
-    report_hook.call = hook;
-    report_hook.data = data;
-}
-
-void even__report(const char *format, ...)
-{
-    char text[1024];
-    va_list args;
-    int saved = errno;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (report_hook.call) {
-        report_hook.call(report_hook.data, text);
-    } else {
-        fflush(stdout);
-        fprintf(stderr, "evenloop: %s\n", text);
-    }
-    errno = saved;
-}
-
-void even__bug(const char *what, const char *file, int line)
-{
-    fprintf(stderr, "evenloop: this is a bug in the library: %s does not hold at %s:%d\n", what, file, line);
-    abort();
 }
 
 const char *even_version(void)

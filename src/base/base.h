@@ -55,8 +55,14 @@ void *even__realloc(void *memory, size_t size) __attribute__((warn_unused_result
 void even__free(void *memory);
 char *even__strdup(const char *text) __attribute__((warn_unused_result));
 
-/* A line for people: a misuse, a failure that nobody fetched. Goes to the report hook, else to standard error. */
+/* A line for people: a misuse, a failure that nobody fetched. Goes to the report hook, else to standard error. Who may say the
+ * same again and again asks first whether it is wanted once more: `place` is what it is about (where an object was made, its
+ * kind, who called). */
 void even__report(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
+bool even__report_is_wanted(const char *kind, const void *place) __attribute__((cold));
+#define even__report_wanted(place) even__report_is_wanted(__func__, place)
+/* How many were not told: as a loop ends. */
+void even__report_untold(void) __attribute__((cold));
 
 /* "file.c:12" for a code address, from debug information where there is any, else "program+0x1234". `site` is a
  * return address: the line is that of the call. The text goes into `out`, cut to its size; returns out. */

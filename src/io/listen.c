@@ -161,7 +161,7 @@ static void start(even_awaitable *x)
     const even_awaitable *handler = s->handler;
     if (handler->state != EVEN_INERT || !even__is_coroutine(handler)) {
         bool failed = handler->state == EVEN_DONE && handler->status < 0;
-        if (!failed)
+        if (!failed && even__report_wanted(handler->kind))
             even__report("even_start_server: the handler '%s' is no coroutine that was not begun", handler->kind->name);
         even__complete(x, failed ? handler->status : -EINVAL);
     } else if (even__resolve_port(&s->resolve, even__loop_running, s->host, s->port, true, answered)) {

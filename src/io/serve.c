@@ -26,6 +26,16 @@ static void end(struct wait *w, int status)
     even_unref(&w->aw.base);
 }
 
+/* Then the wait ends with that. */
+static bool is_gone(struct wait *w, const char *who)
+{
+    even_awaitable *x = &w->aw.base;
+    if (!even__server_is_gone(w->server, who, even__is_task(x) ? NULL : x->by.site))
+        return false;
+    even__complete(x, -EVEN_ESPENT);
+    return true;
+}
+
 static void hold(struct wait *w)
 {
     even_ref_any(&w->server->aw.base);
@@ -42,6 +52,8 @@ static void server_over(even_handle *h)
 static void closed_start(even_awaitable *x)
 {
     struct wait *w = (struct wait *)(void *)x;
+    if (is_gone(w, "even_server_wait_closed"))
+        return;
     hold(w);
     w->link.run = server_over;
     if (w->server->aw.base.state == EVEN_DONE)
@@ -88,6 +100,8 @@ void even__serving_end(even_server *server)
 static void forever_start(even_awaitable *x)
 {
     struct wait *w = (struct wait *)(void *)x;
+    if (is_gone(w, "even_serve_forever"))
+        return;
     hold(w);
     if (w->server->open == 0)
         end(w, 0);

@@ -4,10 +4,10 @@
 #include <netinet/in.h>
 #include <string.h>
 
-char even__stream_placeholder;
-
 /* How long accepting rests when descriptors or memory are short (as in asyncio). */
 static const double REST_SECONDS = 1;
+
+static const even_kind kind;
 
 static void over_if_so(even_server *server)
 {
@@ -36,7 +36,7 @@ static void handler_over(even_handle *h)
     even_awaitable *handler = s->handler;
     int status = even_status_of(handler);   /* fetched: the report is made here, once */
 
-    if (status < 0 && status != -ECANCELED)
+    if (status < 0 && status != -ECANCELED && even__report_wanted(handler->kind))
         even__report("the handler '%s' failed with %s (%s)", handler->kind->name, even_errname(status),
                      even_strerror(status));
     s->handler = NULL;
@@ -97,7 +97,7 @@ static void rested(even_handle *h)
 
 static void rest(struct even__listener *l, int why)
 {
-    if (!l->resting)
+    if (!l->resting && even__report_wanted(l->server->handler->kind))
         even__report("accepting connections rests: %s; it is tried again each second", even_strerror(why));
     l->resting = true;
     if (even_call_later(l->server->loop, &l->rest, REST_SECONDS) < 0)
@@ -135,9 +135,21 @@ static void accepted(even_op *op)
     }
 }
 
+/* A server is an awaitable, whose memory can still be looked at when it is spent. */
+bool even__server_is_gone(const even_server *server, const char *who, const void *site)
+{
+    char where[EVEN__SITE_MAX];
+    if (even__likely(server->aw.base.kind == &kind && server->aw.base.state != EVEN_SPENT))
+        return false;
+    if (even__report_wanted(site))
+        even__report("%s: the server was given up before, by even_server_free(); at %s", who,
+                     even__site_name(site, where, sizeof where));
+    return true;
+}
+
 void even_server_close(even_server *server)
 {
-    if (server->closing)
+    if (even__server_is_gone(server, "even_server_close", __builtin_return_address(0)) || server->closing)
         return;
     server->closing = true;
     even_ref_any(&server->aw.base);     /* the last listener's end may be the server's */
@@ -155,6 +167,8 @@ void even_server_close(even_server *server)
 
 void even_server_close_clients(even_server *server)
 {
+    if (even__server_is_gone(server, "even_server_close_clients", __builtin_return_address(0)))
+        return;
     for (even_handle *h = server->connections.next; h != &server->connections; h = h->next) {
         even_stream *s = even__container_of(h, even_stream, link);
         if (s->handler)
@@ -236,7 +250,7 @@ int even__server_begin(even_server *server)
 
 void even_server_free(even_server *server)
 {
-    if (!server)
+    if (!server || even__server_is_gone(server, "even_server_free", __builtin_return_address(0)))
         return;
     if (server->aw.base.state == EVEN_ACTIVE)
         even_server_close(server);
@@ -245,7 +259,7 @@ void even_server_free(even_server *server)
 
 /* ---- what it is ---- */
 
-int even_server_name(even_server *server, struct sockaddr_storage *address, socklen_t *length)
+static int name_of(even_server *server, struct sockaddr_storage *address, socklen_t *length)
 {
     for (unsigned i = 0; i < server->count; i++)
         if (server->listeners[i].fd >= 0)
@@ -253,11 +267,20 @@ int even_server_name(even_server *server, struct sockaddr_storage *address, sock
     return -EBADF;
 }
 
+int even_server_name(even_server *server, struct sockaddr_storage *address, socklen_t *length)
+{
+    if (even__server_is_gone(server, "even_server_name", __builtin_return_address(0)))
+        return -EVEN_ESPENT;
+    return name_of(server, address, length);
+}
+
 int even_server_port(even_server *server)
 {
     struct sockaddr_storage address;
     socklen_t length;
-    int rc = even_server_name(server, &address, &length);
+    if (even__server_is_gone(server, "even_server_port", __builtin_return_address(0)))
+        return -EVEN_ESPENT;
+    int rc = name_of(server, &address, &length);
     if (rc < 0)
         return rc;
     return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
@@ -266,5 +289,7 @@ int even_server_port(even_server *server)
 
 size_t even_server_connections(const even_server *server)
 {
+    if (even__server_is_gone(server, "even_server_connections", __builtin_return_address(0)))
+        return 0;
     return server->connection_count;
 }

@@ -35,5 +35,7 @@ int even__server_begin(even_server *server);
 
 /* serve.c: no socket listens any more. */
 void even__serving_end(even_server *server);
+/* Was it given up? Then a report says so: `who` was called with it at `site`. */
+bool even__server_is_gone(const even_server *server, const char *who, const void *site);
 
 #endif

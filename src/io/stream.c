@@ -58,6 +58,8 @@ static const even_kind kind = {
     .drop = drop,
 };
 
+even_stream even__stream_placeholder = { .aw = { EVEN_AWAITABLE_FAILED(&kind, -EBADF), -EBADF }, .fd = -1, .closing = true };
+
 even_stream *even__stream_new(even_loop *loop, int fd, const void *site)
 {
     even_stream *s = (even_stream *)(void *)even_awaitable_new(&kind);
@@ -76,6 +78,20 @@ void even__stream_discard(even_stream *s)
         even__drop_silently(&s->aw.base);
 }
 
+static even__noinline void report_closed(const even_stream *s, const char *who, const void *site)
+{
+    char where[EVEN__SITE_MAX];
+    if (even__report_wanted(site))
+        even__report("%s: %s; at %s", who, even__stream_why_not(s), even__site_name(site, where, sizeof where));
+}
+
+const char *even__stream_why_not(const even_stream *s)
+{
+    if (s == &even__stream_placeholder)
+        return "EVEN_STREAM stands for a connection's stream, in the handler of even_start_server() alone";
+    return s->fd < 0 ? "the stream was closed" : "the stream is being closed";
+}
+
 even_int_aw *even_close(even_stream *s)
 {
     static even_int_aw nothing = { EVEN_AWAITABLE_FAILED(&kind, 0), 0 };
@@ -83,7 +99,7 @@ even_int_aw *even_close(even_stream *s)
     if (!s)
         return &nothing;
     if (s->closing) {
-        even__report("even_close: the stream was closed before");
+        report_closed(s, "even_close", __builtin_return_address(0));
         return &again;
     }
     even__stream_close(s);
@@ -101,6 +117,8 @@ static void shutdown_start(even_awaitable *x)
 {
     even_stream *s = ((struct end *)(void *)x)->stream;
     int rc;
+    if (s->closing && s->fd < 0)
+        report_closed(s, "even_shutdown", x->by.site);
     if (s->closing)
         rc = s->fd < 0 ? -EBADF : -ECANCELED;
     else if (s->writer)

@@ -35,6 +35,8 @@ struct even_stream {
 /* A stream around a connected socket, which it then owns; NULL without memory. -1: the socket comes later. `site` is
  * where it was made: a stream that a run leaves open is named by that. */
 even_stream *even__stream_new(even_loop *loop, int fd, const void *site);
+/* Why nothing can be done with it any more. */
+const char *even__stream_why_not(const even_stream *s);
 /* One that never got its socket. */
 void even__stream_discard(even_stream *s);
 /* Begin to close it: its operations are cancelled, its descriptor is closed when they are over. */
@@ -60,7 +62,7 @@ int even__stream_make_room(even_stream *s);
 
 /* NULL without memory. `size` is that of the kind. */
 void *even__transfer_new(const even_kind *kind, even_stream *s, void (*complete)(even_op *op), const void *site);
-/* The stream is closed, or busy in this direction: x ends with that. */
+/* The stream is closed, or busy in this direction: t ends with that. */
 void even__transfer_refuse(struct even__transfer *t);
 
 /* The reader's, or the writer's, place is taken, or x is over. */

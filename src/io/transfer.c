@@ -23,14 +23,19 @@ void even__transfer_refuse(struct even__transfer *t)
     const even_stream *s = t->stream;
     const even_task *task = even_current_task();
     const char *who = task ? even_name_any(&task->base) : "an operation", *what = t->aw.base.kind->name;
-    int rc = -ECANCELED;
+    bool task_of_its_own = even__is_task(&t->aw.base);
+    const void *site = task_of_its_own ? NULL : t->aw.base.by.site;
+    int rc = s->fd < 0 ? -EBADF : s->closing ? -ECANCELED : -EBUSY;
+    char where[EVEN__SITE_MAX] = "";
 
-    if (s->fd < 0) {
-        even__report("%s in %s: the stream was closed", what, who);
-        rc = -EBADF;
-    } else if (!s->closing) {
-        even__report("%s in %s: another task does that on this stream (descriptor %d) already", what, who, s->fd);
-        rc = -EBUSY;
+    if (rc != -ECANCELED && even__report_wanted(site)) {
+        if (site)
+            even__site_name(site, where, sizeof where);
+        if (rc == -EBADF)
+            even__report("%s in %s: %s%s%s", what, who, even__stream_why_not(s), site ? "; at " : "", where);
+        else
+            even__report("%s in %s: another task does that on this stream (descriptor %d) already%s%s", what, who, s->fd,
+                         site ? "; at " : "", where);
     }
     even__complete(&t->aw.base, rc);
 }

@@ -9,13 +9,19 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* The end of the stack: a handle that was pushed has a link in any case, so that a second push is noticed. */
+static even_handle end;
+
 int even_call_soon_threadsafe(even_loop *loop, even_handle *h)
 {
     if (__atomic_load_n(&loop->closing, __ATOMIC_ACQUIRE))
         return -EVEN_ECLOSED;
+    if (even__unlikely(h->next || h->prev) &&
+        even__handle_is_taken(h, "even_call_soon_threadsafe", __builtin_return_address(0)))
+        return -EVEN_ESTATE;
     even_handle *head = atomic_load(&loop->inbox);
     do
-        h->prev = head;     /* prev is the link of the stack; next stays NULL until the loop takes it in */
+        h->prev = head ? head : &end;   /* prev is the link of the stack; next stays NULL until the loop takes it in */
     while (!atomic_compare_exchange_weak(&loop->inbox, &head, h));
     if (atomic_load(&loop->asleep) && atomic_exchange(&loop->asleep, false)) {
         int saved = errno;
@@ -36,7 +42,7 @@ void even__inbox_drain(even_loop *loop)
 {
     even_handle *h = atomic_exchange(&loop->inbox, NULL), *first = NULL, *next;
     for (; h; h = next) {   /* a stack: turn it round, so that they run in the order of their pushes */
-        next = h->prev;
+        next = h->prev == &end ? NULL : h->prev;
         h->prev = first;
         first = h;
     }

@@ -193,6 +193,7 @@ int even_loop_close(even_loop *loop)
         loop->timers.slot[i].timer->index = 0;
     even__timers_done(&loop->timers);
     even__inbox_close(loop);
+    even__report_untold();
     if (loop->ignores_sigpipe)
         even__sigpipe_restore();
     even__free(loop);
@@ -238,9 +239,22 @@ double even_time(even_loop *loop)
 
 /* ---- handles, timers ---- */
 
+bool even__handle_is_taken(const even_handle *h, const char *who, const void *site)
+{
+    char where[EVEN__SITE_MAX], function[EVEN__SITE_MAX];
+    const char *first_code = (const char *)(uintptr_t)h->run + 1;   /* as if that were where a call returns to */
+    if (even__likely(!h->next && !h->prev))
+        return false;
+    if (even__report_wanted(site))
+        even__report("%s: the handle is queued already (its function is that at %s); at %s", who,
+                     even__site_name(first_code, function, sizeof function), even__site_name(site, where, sizeof where));
+    return true;
+}
+
 void even_call_soon(even_loop *loop, even_handle *h)
 {
-    even__call_soon(loop, h);
+    if (!even__handle_is_taken(h, "even_call_soon", __builtin_return_address(0)))
+        even__call_soon(loop, h);
 }
 
 void even_handle_cancel(even_handle *h)
@@ -259,35 +273,60 @@ int even__seconds_to_ns(double seconds, int64_t *ns)
     return 0;
 }
 
-int even_call_at_ns(even_loop *loop, even_timer *t, int64_t deadline)
+static even__noinline int refuse_strange_timer(const void *site)
 {
-    even_timer_cancel(loop, t);
+    char where[EVEN__SITE_MAX];
+    if (even__report_wanted(site))
+        even__report("the timer is set in another loop, or its memory was used for something else meanwhile; at %s",
+                     even__site_name(site, where, sizeof where));
+    return -EVEN_ESTATE;
+}
+
+static inline int cancel_timer(even_loop *loop, even_timer *t, const void *site)
+{
+    if (t->index) {
+        if (even__unlikely(!even__timers_have(&loop->timers, t)))
+            return refuse_strange_timer(site);
+        even__timers_remove(&loop->timers, t);
+    } else if (t->handle.next) {
+        even__queue_remove(&t->handle);
+    }
+    return 0;
+}
+
+static inline int set_timer(even_loop *loop, even_timer *t, int64_t deadline, const void *site)
+{
+    int rc = cancel_timer(loop, t, site);
+    if (even__unlikely(rc < 0))
+        return rc;
     t->deadline = deadline;
     /* Halved, as timers.c compares differences: a random order must be one too. */
     t->order = loop->seeded ? (uint32_t)even__random(&loop->random) >> 1 : loop->timer_order++;
     return even__timers_add(&loop->timers, t);
 }
 
+int even_call_at_ns(even_loop *loop, even_timer *t, int64_t deadline)
+{
+    return set_timer(loop, t, deadline, __builtin_return_address(0));
+}
+
 int even_call_at(even_loop *loop, even_timer *t, double when)
 {
     int64_t ns;
     int rc = even__seconds_to_ns(when, &ns);
-    return rc < 0 ? rc : even_call_at_ns(loop, t, ns);
+    return rc < 0 ? rc : set_timer(loop, t, ns, __builtin_return_address(0));
 }
 
 int even_call_later(even_loop *loop, even_timer *t, double delay)
 {
     int64_t ns;
     int rc = even__seconds_to_ns(delay, &ns);
-    return rc < 0 ? rc : even_call_at_ns(loop, t, loop->backend->now(loop) + ns);
+    return rc < 0 ? rc : set_timer(loop, t, loop->backend->now(loop) + ns, __builtin_return_address(0));
 }
 
 void even_timer_cancel(even_loop *loop, even_timer *t)
 {
-    if (t->index)
-        even__timers_remove(&loop->timers, t);
-    else if (t->handle.next)
-        even__queue_remove(&t->handle);
+    (void)cancel_timer(loop, t, __builtin_return_address(0));
 }
 
 /* ---- embedding ---- */

@@ -42,7 +42,7 @@ struct even_loop {
     bool seeded;
     even_handle watches;            /* all that were started */
 
-    /* Other threads push here; the stack is taken whole and turned round. */
+    /* Other threads push here; the stack is taken whole and turned round. NULL: nothing was pushed. */
     _Atomic(even_handle *) inbox;
     _Atomic bool asleep;            /* a push must write to the wake-up descriptor */
     int wake_fd;
@@ -90,6 +90,8 @@ void even__loop_leave(even_loop *loop);
 /* ns until the next thing to do: 0 now, -1 never. */
 int64_t even__loop_timeout_ns(even_loop *loop);
 
+/* Does the handle stand in a queue, an inbox's too? Then a report says so: `who` was called with it at `site`. */
+bool even__handle_is_taken(const even_handle *h, const char *who, const void *site);
 static inline void even__call_soon(even_loop *loop, even_handle *h)
 {
     even__queue_append(&loop->ready, h);
@@ -98,6 +100,11 @@ static inline void even__call_soon(even_loop *loop, even_handle *h)
 /* timers.c */
 int even__timers_add(struct even__timers *timers, even_timer *t);   /* 0 or -ENOMEM */
 void even__timers_remove(struct even__timers *timers, even_timer *t);
+/* Is it set here? (Its index says that it is set somewhere.) */
+static inline bool even__timers_have(const struct even__timers *timers, const even_timer *t)
+{
+    return t->index <= timers->count && timers->slot[t->index].timer == t;
+}
 static inline even_timer *even__timers_first(const struct even__timers *timers)
 {
     return timers->count ? timers->slot[1].timer : NULL;

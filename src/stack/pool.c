@@ -130,7 +130,7 @@ static int install_guard(char *p)
     if (way == 1)
         return (int)even__sys(madvise(p, EVEN__GUARD, MADV_GUARD_INSTALL));
     int rc = (int)even__sys(mprotect(p, EVEN__GUARD, PROT_NONE));
-    if (rc < 0)
+    if (rc < 0 && even__report_wanted(NULL))
         even__report("no guard for a stack: %s; the limit of mappings (vm.max_map_count) may be reached", even_strerror(rc));
     return rc;
 }

@@ -8,7 +8,7 @@ struct even__context {
     void *sp, *fp, *pc;
 };
 
-/* The first code of a new stack, in entry_*.S: calls even__stack_main(), which never returns; ends the frame chain. */
+/* The first code of a new stack, in entry.S: calls even__stack_main(), which never returns; ends the frame chain. */
 void even__stack_entry(void);
 
 #if defined(__x86_64__)

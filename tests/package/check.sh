@@ -16,6 +16,11 @@ libdir=$(realpath "$(pkg-config --variable=libdir evenloop)")
 [ "$libdir" = "$(dirname "$(dirname "$pc")")" ] || { echo "the pkg-config file says $libdir, but is at $pc"; exit 1; }
 pkg-config --cflags evenloop | grep -q -e -fstack-clash-protection || { echo "Cflags without -fstack-clash-protection"; exit 1; }
 
+echo "== no directory of this machine"
+tree=$(realpath "$here/../..")
+found=$(grep -rlF -e "$tree/" -e "$(realpath "$build")/" "$prefix" || true)
+[ -z "$found" ] || { echo "$tree stands in: $found"; exit 1; }
+
 echo "== pkg-config, shared"
 $CC -std=gnu17 -Wall -Wextra -Werror "$here/program.c" $(pkg-config --cflags --libs evenloop) -o "$folder/shared"
 LD_LIBRARY_PATH=$libdir "$folder/shared"
