@@ -456,3 +456,31 @@ TEST(the_memory_of_a_burst_is_given_back, .no_valgrind = true, .on = TEST_KERNEL
     assert_int_equal(even_run(a_burst()), 2000);
     assert_true(resident_kib() < 60 * 1024);        /* of 90 MB that its stacks took */
 }
+
+/* ---- sizes, as documented ---- */
+
+async(int, returns_7) { return 7; }
+
+async(int, largest_and_larger)
+{
+    assert_int_equal(await(create_task(returns_7(), .stack_size = 64u << 20)), 7);
+    return await(create_task(returns_7(), .stack_size = (64u << 20) + 1));
+}
+
+TEST(sizes_are_rounded_up_to_the_documented_ones, .on = TEST_KERNEL, .no_valgrind = true)
+{
+    static const size_t sizes[] = { 16 << 10, 64 << 10, 256 << 10, 1 << 20, 8 << 20, 64 << 20 };
+    int error = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct even__stack *s = even__stack_get(sizes[i], &error);
+        assert_non_null(s);
+        assert_in_range(top_of(s) - s->low, sizes[i], sizes[i] + 4095);
+        even__stack_put(s);
+        s = even__stack_get(i ? sizes[i - 1] + 1 : 1, &error);
+        assert_non_null(s);
+        assert_in_range(top_of(s) - s->low, sizes[i], sizes[i] + 4095);
+        even__stack_put(s);
+    }
+    capture_reports();
+    assert_int_equal(even_run(largest_and_larger()), -EINVAL);
+}

@@ -125,7 +125,7 @@ typedef struct even_task { even_awaitable base; } even_task;
 
 typedef struct even_task_options {
     const char *name;       /* copied; NULL: "Task-7" */
-    size_t stack_size;      /* bytes, rounded up to the next class (16 KiB to 64 MiB; more: -EINVAL); 0: 64 KiB */
+    size_t stack_size;      /* bytes, rounded up to 16, 64 or 256 KiB, or to 1, 8 or 64 MiB; more: -EINVAL; 0: 64 KiB */
     bool own_rounding;      /* it changes the floating-point environment (fenv.h): keep one for it, some 50 ns a switch */
 } even_task_options;
 

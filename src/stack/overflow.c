@@ -38,7 +38,7 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
         char text[256], *end = text + sizeof text, *at = append(text, end, "evenloop: task '");
         at = append(at, end, name);
         at = append(at, end, "' overflowed its stack of ");
-        at = append_number(at, end, s->size / 1024);
+        at = append_number(at, end, (s->size - EVEN__STACK_OWN) / 1024);
         at = append(at, end, " KiB: make it with create_task(..., .stack_size = ...)\n");
         (void)!write(STDERR_FILENO, text, (size_t)(at - text));
     }

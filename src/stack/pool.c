@@ -35,7 +35,9 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
+/* What a task may use; and, with what stands above its first frame, the whole. */
 static const uint32_t classes[] = { 16 << 10, 64 << 10, 256 << 10, 1 << 20, 8 << 20, 64 << 20 };
+static uint32_t whole(unsigned number) { return classes[number] + EVEN__STACK_OWN; }
 enum { CLASSES = sizeof classes / sizeof *classes, CHUNK_BYTES = 4 << 20, CHUNK_STACKS_MAX = 32 };
 
 struct chunk {
@@ -66,6 +68,7 @@ struct pool {
 
 /* So often, stacks that nobody has wanted since the last look are given back, the coldest half of them, but for these. */
 enum { COLOURS = 16, CACHE_LINE = 64, LOOK_EVERY = 4096, KEEP = 64 };
+_Static_assert(sizeof(struct even__stack) + COLOURS * CACHE_LINE <= EVEN__STACK_OWN, "a task has all that it asked for");
 
 static __thread struct pool *mine;
 static pthread_key_t key;
@@ -137,7 +140,7 @@ static int install_guard(char *p)
 
 static int grow(struct pool *pool, unsigned number)
 {
-    size_t slot = EVEN__GUARD + classes[number];
+    size_t slot = EVEN__GUARD + whole(number);
     size_t n = CHUNK_BYTES / slot;
     n = n < 1 ? 1 : n > CHUNK_STACKS_MAX ? CHUNK_STACKS_MAX : n;
     struct chunk *chunk = even__calloc(sizeof *chunk);
@@ -160,10 +163,10 @@ static int grow(struct pool *pool, unsigned number)
 
 static struct even__stack *describe(char *low, unsigned number, void *fiber)
 {
-    /* Stacks lie a power of two apart: their tops would fall into the same few sets of the caches. */
-    size_t colour = (uintptr_t)low / (EVEN__GUARD + classes[number]) % COLOURS * CACHE_LINE;
-    struct even__stack *s = (struct even__stack *)(void *)(low + classes[number] - sizeof *s - colour);
-    *s = (struct even__stack){ .low = low, .size = classes[number], .class = number, .fiber = fiber };
+    /* Stacks lie a multiple of pages apart: their tops would fall into the same few sets of the caches. */
+    size_t colour = (uintptr_t)low / (EVEN__GUARD + whole(number)) % COLOURS * CACHE_LINE;
+    struct even__stack *s = (struct even__stack *)(void *)(low + whole(number) - sizeof *s - colour);
+    *s = (struct even__stack){ .low = low, .size = whole(number), .class = number, .fiber = fiber };
     return s;
 }
 
@@ -179,7 +182,7 @@ static even__noinline struct even__stack *new_stack(struct pool *pool, unsigned 
     if ((*error = install_guard(c->fresh)) < 0)
         return NULL;
     char *low = c->fresh + EVEN__GUARD;
-    c->fresh = low + classes[number];
+    c->fresh = low + whole(number);
     struct even__stack *s = describe(low, number, NEW_FIBER());
     (void)VALGRIND_STACK_REGISTER(low, (char *)s);
     return s;
@@ -195,7 +198,6 @@ static struct even__stack *take(size_t size, int *error)
     if (even__unlikely(!pool))
         return take_first(size, error);
     if (even__unlikely(size)) {
-        size += sizeof(struct even__stack) + (COLOURS - 1) * CACHE_LINE;
         for (number = 0; number < CLASSES && classes[number] < size; number++)
             continue;
         if (number == CLASSES) {

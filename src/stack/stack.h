@@ -1,22 +1,22 @@
 /* Stacks for tasks: a pool of a few size classes, guarded, reused last in first out while they are hot.
  *
  *     low                                                                high
- *     | guard, 64 KiB | usable ......................... | struct even__stack |
+ *     | guard, 64 KiB | what the task may use ...... | struct even__stack |
  *
- * The descriptor lives in the stack's first page: that page is touched anyway. */
+ * The descriptor stands in the page where the task's first frames are, or the one above: 4 KiB more than it asked for. */
 #ifndef EVEN__STACK_H
 #define EVEN__STACK_H
 
 #include "../base/base.h"
 #include "switch.h"
 
-enum { EVEN__STACK_DEFAULT = 64 * 1024, EVEN__GUARD = 64 * 1024 };
+enum { EVEN__STACK_DEFAULT = 64 * 1024, EVEN__GUARD = 64 * 1024, EVEN__STACK_OWN = 4096 };
 
 struct even__stack {
     struct even__context context;   /* where it is to go on */
     struct even__stack *next;       /* in the pool's list of idle ones */
     char *low;                      /* the lowest usable byte: the guard ends here */
-    uint32_t size;                  /* usable bytes, the descriptor included */
+    uint32_t size;                  /* from there on, this and EVEN__STACK_OWN included */
     uint32_t class;
     void *fiber;                    /* ThreadSanitizer's, or AddressSanitizer's fake stack */
 };
