@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 /* The number of the binary interface: layouts that the macros compile into programs. */
-#define EVEN_ABI 1
+#define EVEN_ABI 2
 
 typedef struct even_loop even_loop;
 typedef struct even_handle even_handle;

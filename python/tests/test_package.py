@@ -125,6 +125,12 @@ class Manual(unittest.TestCase):
             says = text.split("# prints: ")[1]
             self.assertEqual((done.returncode, done.stdout), (0, says), done.stderr)
 
+    def test_the_readme_runs_any_program_of_asyncios(self):
+        readme = HERE.parent.parent / "README.md"
+        lines = readme.read_text().split("```python\n")[1].split("```")[0]
+        done = python("-c", "async def main(): print(type(__import__('asyncio').get_running_loop()).__module__)\n" + lines)
+        self.assertEqual((done.returncode, done.stdout), (0, "evenloop._loop\n"), done.stderr)
+
 
 class Main(unittest.TestCase):
     def test_a_file(self):
