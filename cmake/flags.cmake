@@ -25,6 +25,7 @@ add_compile_definitions(_GNU_SOURCE)
 add_compile_options(${EVEN_OPTIMIZE})
 if(CMAKE_C_COMPILER_ID MATCHES Clang)
     add_compile_options($<$<COMPILE_LANGUAGE:C>:-gdwarf-4>)     # valgrind of Debian 12 reads no DWARF 5 of clang's
+    add_compile_options($<$<COMPILE_LANGUAGE:ASM>:-g0>)         # clang's assembler takes no map of prefixes
 endif()
 if(EVEN_SANITIZE)
     # A failed check ends the program, so that a test cannot pass over it.

@@ -216,12 +216,8 @@ static void fork_at_random(int forks)
     pthread_t threads[3];
     char yes;
     uint64_t random = 1;
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(EVEN__ASAN) || defined(EVEN__TSAN)
     test_skip("a sanitizer's own locks are not made for this");
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-    test_skip("a sanitizer's own locks are not made for this");
-#endif
 #endif
     assert_int_equal(pthread_create(&threads[0], NULL, short_lives, NULL), 0);
     assert_int_equal(pthread_create(&threads[1], NULL, short_lives, &yes), 0);
@@ -290,6 +286,9 @@ TEST(a_child_closes_its_copy_of_a_loop_that_waits_for_names, .on = TEST_KERNEL, 
     struct look_up_co *tasks[NAMES];
     even_loop *loop = new_loop();
     int status = -1;
+#ifdef EVEN__TSAN
+    test_skip("ThreadSanitizer's children start no threads");
+#endif
     even_set_report_hook(say_nothing, NULL);    /* that they were pending */
     slow_names = true;
     __auto_type asking = ask_for_names(tasks);
@@ -373,5 +372,8 @@ async(int, interrupted_in_a_child)
 
 TEST(a_childs_interrupt_is_its_own, .on = TEST_KERNEL)
 {
+#ifdef EVEN__TSAN
+    test_skip("ThreadSanitizer puts signals off");
+#endif
     assert_int_equal(even_run(interrupted_in_a_child()), 0);
 }
