@@ -153,7 +153,10 @@ struct even_op {
         int64_t offset;             /* EVEN_OP_SENDFILE: in the file */
     };
     size_t length;                  /* at most INT32_MAX are moved at once; or the address's length */
-    socklen_t *address_length;      /* EVEN_OP_ACCEPT: in and out, may be NULL */
+    union {
+        socklen_t *address_length;  /* EVEN_OP_ACCEPT: in and out, may be NULL */
+        size_t moved;               /* with MSG_WAITALL: bytes so far */
+    };
 };
 
 EVEN_API void even_op_init(even_op *op, even_loop *loop, void (*done)(even_handle *self));
@@ -164,7 +167,17 @@ EVEN_API bool even_op_is_pending(const even_op *op);
 EVEN_API void even_op_accept(even_op *op, int fd, struct sockaddr *address, socklen_t *length, int flags);
 /* A Unix socket whose peer's backlog is full: -EAGAIN, and nothing tells when there is room. (loop.sock_connect) */
 EVEN_API void even_op_connect(even_op *op, int fd, const struct sockaddr *address, socklen_t length);
-/* (loop.sock_recv_into, loop.sock_sendall: but the result may be less than asked) */
+/* `flags` are those of recv(2) and send(2), and mean the same on each backend; so with the messages below.
+ *   MSG_WAITALL    It is over when all has been moved; or, with what was moved until then, at the end of the stream, at
+ *                  urgent data, at a failure (the next operation tells it) or by a cancel. Sends have it, too. Only
+ *                  streams are moved in parts. -EOPNOTSUPP together with MSG_PEEK; no meaning together with
+ *                  MSG_DONTWAIT, MSG_OOB or MSG_ERRQUEUE.
+ *   MSG_DONTWAIT   -EAGAIN where it would have to wait for the socket. It does wait for those started before it.
+ *   MSG_OOB, MSG_ERRQUEUE   A receive does not wait, likewise; even_op_poll() does.
+ *   MSG_NOSIGNAL   is always set.
+ * `sim` has MSG_PEEK, MSG_TRUNC, MSG_WAITALL and MSG_DONTWAIT. It ignores MSG_MORE, MSG_EOR, MSG_CONFIRM, MSG_DONTROUTE
+ * and MSG_CMSG_CLOEXEC. A receive with MSG_OOB is -EINVAL, as where nothing urgent has come. The rest: -EOPNOTSUPP.
+ * (loop.sock_recv_into, loop.sock_sendall: but the result may be less than asked) */
 EVEN_API void even_op_recv(even_op *op, int fd, void *buffer, size_t length, int flags);
 EVEN_API void even_op_send(even_op *op, int fd, const void *buffer, size_t length, int flags);
 

@@ -80,11 +80,28 @@ extern const struct even__net even__net_kernel;                 /* net.c: the sy
  * and a report that names it. */
 int even__backend_open(even_loop *loop, const even_loop_options *options);
 
+/* Are its flags those of recv(2), send(2)? */
+static inline bool even__op_has_flags(const even_op *op)
+{
+    return 1u << op->kind & (1u << EVEN_OP_RECV | 1u << EVEN_OP_SEND | 1u << EVEN_OP_RECVMSG | 1u << EVEN_OP_SENDMSG);
+}
+
+/* With MSG_WAITALL a transfer goes on until all is moved. The kernel's flag is of no use for it: it waits in the call, or (that
+ * of io_uring) loses the failure that comes behind some bytes, and ends where a run ends. So the backend counts them in
+ * op->moved; what ends the operation after some of them, whatever it is, ends it with their number (op.c). */
+static inline bool even__op_wants_all(const even_op *op)
+{
+    return even__unlikely(op->flags & MSG_WAITALL) && even__op_has_flags(op);
+}
+int32_t even__op_moved(even_op *op, int32_t result);
+
 /* An operation is over. */
 static inline void even__op_done(even_op *op, int32_t result)
 {
     op->handle.next = op->handle.prev = NULL;
     op->state = EVEN__OP_IDLE;
+    if (even__unlikely(result < 0) && even__op_wants_all(op))
+        result = even__op_moved(op, result);
     op->result = result;
     op->complete(op);
 }

@@ -9,10 +9,10 @@
  *                                          yes, or EAGAIN: to the descriptor's queue
  *   poll:   epoll_wait;  edge: no longer dry, the queue's operations are tried in order until one has to wait
  *
- * When is a direction dry? After EAGAIN; and after a short read or write of TCP, the one kind of descriptor where short
- * means drained: datagrams, terminals, pipes in packet mode and unix sockets (at a message with descriptors) stop
- * short with more behind. Nor does it after a hang-up, an error or urgent data: there will be no further edge for
- * what lies behind the bytes, an end of file for one.
+ * When is a direction dry? After EAGAIN, unless urgent data or the queue of errors were asked for; and after a short read
+ * or write of TCP, the one kind of descriptor where short means drained: datagrams, terminals, pipes in packet mode and
+ * unix sockets (at a message with descriptors) stop short with more behind. After a hang-up, an error or urgent data, a
+ * short read does not mean drained either, because no further edge announces the end of file behind the bytes.
  *
  * A descriptor that is watched is registered level-triggered instead, for what its watches and operations want.
  *
@@ -221,9 +221,17 @@ static void forget(even_loop *loop, int fd)
 
 /* ---- operations ---- */
 
+/* Wants to hear that there is nothing. */
+static inline bool does_not_wait(const even_op *op)
+{
+    return even__unlikely(op->flags & MSG_DONTWAIT) && even__op_has_flags(op);
+}
+
 static long try(even_op *op)
 {
     long r = -EINVAL;
+    if (even__op_wants_all(op))
+        return even__net_transfer_all(op);
     do {
         switch (op->kind) {
         case EVEN_OP_RECV:
@@ -286,11 +294,12 @@ static bool drained(struct slot *s, const even_op *op, long r)
     if (s->events != EDGE)
         return false;
     if (r == -EAGAIN)
-        return true;
+        return !(even__op_has_flags(op) && (op->flags & (MSG_OOB | MSG_ERRQUEUE)));    /* which says nothing about the bytes */
     if (op == &op->loop->wake)      /* a read of its eventfd always takes all */
         return r > 0;
-    if (r <= 0 || (size_t)r >= op->length || s->irregular || op->kind == EVEN_OP_SENDFILE || (op->flags & (MSG_PEEK | MSG_OOB)))
-        return false;   /* a message has no length here, and a file may be at its end */
+    if (r <= 0 || (size_t)r >= op->length || s->irregular || op->kind == EVEN_OP_SENDFILE ||
+        (op->flags & (MSG_PEEK | MSG_OOB | MSG_WAITALL)))
+        return false;   /* a message has no length here, a file may be at its end, and what came short of all met something */
     if (s->type == UNKNOWN) {
         int protocol = 0;
         socklen_t n = sizeof protocol;
@@ -312,7 +321,20 @@ static inline bool settle(even_loop *loop, struct slot *s, even_op *op, long r)
     } else if (s && drained(s, op, r)) {
         s->dry |= (uint8_t)(1 << list_of[op->kind]);
     }
-    return r != -EAGAIN;
+    return r != -EAGAIN || does_not_wait(op);
+}
+
+/* Try those that wait, in order, until one has to wait on. Bounded: nothing joins the queue meanwhile. */
+static void run_list(even_loop *loop, struct slot *s, int list)
+{
+    even_op *op;
+    while ((op = s->pending[list]) && (!(s->dry & 1 << list) || does_not_wait(op))) {
+        long r = try(op);
+        if (!settle(loop, s, op, r))
+            return;
+        list_remove(&s->pending[list], op);
+        finish(loop->backend_state, op, r);
+    }
 }
 
 static void wait_for(even_loop *loop, even_op *op, bool make_sure)
@@ -386,7 +408,7 @@ static void start(even_loop *loop, even_op *op)
         break;
     default: {
         int list = list_of[op->kind];
-        if (s && (s->pending[list] || (s->dry & 1 << list)))
+        if (s && (s->pending[list] || ((s->dry & 1 << list) && !does_not_wait(op))))
             break;
         r = try(op);
         if (settle(loop, s, op, r)) {
@@ -404,8 +426,11 @@ static void cancel(even_loop *loop, even_op *op)
     if (op->state == OP_DONE)
         return;
     struct slot *s = find(e, op->fd);
-    list_remove(&s->pending[list_of[op->kind]], op);
+    int list = list_of[op->kind];
+    list_remove(&s->pending[list], op);
     finish(e, op, -ECANCELED);
+    if (s->pending[list] && does_not_wait(s->pending[list]))    /* its turn has come */
+        run_list(loop, s, list);
     if (is_watched(s))
         update(loop, op->fd, s, false);
 }
@@ -471,17 +496,10 @@ static void unwatch(even_loop *loop, even_watch *w)
 
 /* ---- poll ---- */
 
-static void run_list(even_loop *loop, struct slot *s, int list)
+static void run_list_at_edge(even_loop *loop, struct slot *s, int list)
 {
-    even_op *op;
     s->dry &= (uint8_t)~(1 << list);
-    while ((op = s->pending[list]) && !(s->dry & 1 << list)) {  /* bounded: nothing joins the queue meanwhile */
-        long r = try(op);
-        if (!settle(loop, s, op, r))
-            return;
-        list_remove(&s->pending[list], op);
-        finish(loop->backend_state, op, r);
-    }
+    run_list(loop, s, list);
 }
 
 static void dispatch(even_loop *loop, const struct epoll_event *event)
@@ -496,9 +514,9 @@ static void dispatch(even_loop *loop, const struct epoll_event *event)
     if (seen & (unasked | EPOLLRDHUP | EPOLLPRI))
         s->irregular = true;
     if (seen & ~(uint32_t)EPOLLOUT)
-        run_list(loop, s, IN);
+        run_list_at_edge(loop, s, IN);
     if (seen & (EPOLLOUT | unasked))
-        run_list(loop, s, OUT);
+        run_list_at_edge(loop, s, OUT);
     for (even_op *op = s->pending[ANY], *next; op; op = next) {
         next = op_of(op->handle.next) == s->pending[ANY] ? NULL : op_of(op->handle.next);
         if (seen & (op->events | unasked)) {

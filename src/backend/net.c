@@ -1,7 +1,9 @@
 /* Sockets of the kernel, for the backends that stand on it: each function is one system call. */
 #include "net.h"
 #include "../base/sys.h"
+#include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
@@ -69,6 +71,105 @@ long even__net_sendfile(const even_op *op)
 {
     off_t offset = op->offset;
     return even__sys(sendfile(op->fd, (int)op->flags, &offset, op->length));
+}
+
+/* ---- MSG_WAITALL ---- */
+
+static bool is_receive(const even_op *op)
+{
+    return op->kind == EVEN_OP_RECV || op->kind == EVEN_OP_RECVMSG;
+}
+
+/* What is left of a message's vector, of which `rest` gets the first part; returns how many bytes are left. */
+static size_t rest_of(const struct msghdr *message, size_t moved, struct iovec *rest, size_t room, size_t *count)
+{
+    size_t total = 0, most = INT32_MAX - moved;
+    *count = 0;
+    for (size_t i = 0; i < message->msg_iovlen && total < most; i++) {
+        struct iovec v = message->msg_iov[i];
+        size_t skip = moved < v.iov_len ? moved : v.iov_len;
+        moved -= skip;
+        v.iov_base = (char *)v.iov_base + skip;
+        v.iov_len -= skip;
+        if (v.iov_len > most - total)
+            v.iov_len = most - total;
+        total += v.iov_len;
+        if (v.iov_len > 0 && *count < room)
+            rest[(*count)++] = v;
+    }
+    return total;
+}
+
+/* One system call. *left: the bytes that it was about; *last: it brought what ends a message. */
+static long transfer_rest(const even_op *op, size_t *left, bool *last)
+{
+    int flags = (int)(op->flags & ~(uint32_t)MSG_WAITALL) | MSG_DONTWAIT;
+    char *at = (char *)op->buffer + op->moved;
+    struct iovec rest[16];
+    *left = op->length - op->moved;
+    if (op->kind == EVEN_OP_RECV)
+        return even__sys(recv(op->fd, at, *left, flags));
+    if (op->kind == EVEN_OP_SEND)
+        return even__sys(send(op->fd, at, *left, flags));
+
+    struct msghdr *message = op->buffer, m = *message;
+    m.msg_iov = rest;
+    *left = rest_of(message, op->moved, rest, sizeof rest / sizeof *rest, &m.msg_iovlen);
+    if (op->kind == EVEN_OP_SENDMSG) {
+        if (op->moved > 0) {    /* what goes beside the bytes went with the first of them */
+            m.msg_control = NULL;
+            m.msg_controllen = 0;
+        }
+        return even__sys(sendmsg(op->fd, &m, flags));
+    }
+    long n = even__sys(recvmsg(op->fd, &m, flags));
+    if (n >= 0) {
+        message->msg_namelen = m.msg_namelen;
+        message->msg_flags = m.msg_flags;
+        *last = m.msg_controllen > 0 || (m.msg_flags & (MSG_CTRUNC | MSG_EOR));
+        if (*last)
+            message->msg_controllen = m.msg_controllen;
+    }
+    return n;
+}
+
+static bool is_stream(int fd)
+{
+    int type = 0;
+    socklen_t n = sizeof type;
+    return even__sys(getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n)) == 0 && type == SOCK_STREAM;
+}
+
+/* Some bytes were moved. Is behind them what a call would take away that is not theirs: a failure, which is told once, or the
+ * mark of urgent data? */
+static bool is_at_an_end(const even_op *op)
+{
+    struct pollfd p = { op->fd, 0, 0 };
+    int left = 0, mark = 0;     /* sockatmark(3), but set: not every checker knows that call */
+    if (even__sys(poll(&p, 1, 0)) > 0 && (p.revents & POLLERR) && (p.revents & POLLHUP))     /* else it is the queue of errors */
+        return !is_receive(op) || even__sys(ioctl(op->fd, FIONREAD, &left)) < 0 || left == 0;
+    return is_receive(op) && even__sys(ioctl(op->fd, SIOCATMARK, &mark)) == 0 && mark;
+}
+
+long even__net_transfer_all(even_op *op)
+{
+    bool last = false;
+    for (;;) {      /* bounded: by what is asked for */
+        size_t left;
+        if (op->moved > 0 && is_at_an_end(op))
+            break;
+        long n = transfer_rest(op, &left, &last);
+        if (n == -EINTR)
+            continue;
+        if (n < 0)
+            return n;
+        op->moved += (size_t)n;
+        if (n == 0 || (size_t)n >= left || last || !is_stream(op->fd))
+            break;
+    }
+    if (op->kind == EVEN_OP_RECVMSG && !last)
+        ((struct msghdr *)op->buffer)->msg_controllen = 0;
+    return (long)op->moved;
 }
 
 const struct even__net even__net_kernel = {

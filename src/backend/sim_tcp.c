@@ -262,9 +262,11 @@ static int try_recv(struct even__sim_socket *s, even_op *op)
     if (s->readable && op->length) {
         uint32_t n = perhaps_short(s, s->readable < op->length ? s->readable : (uint32_t)op->length);
         uint32_t part = s->capacity - s->head < n ? s->capacity - s->head : n;
-        memcpy(op->buffer, s->ring + s->head, part);
-        memcpy((char *)op->buffer + part, s->ring, n - part);
-        if (op->kind == EVEN_OP_RECV && (op->flags & MSG_PEEK))
+        if (!(op->flags & MSG_TRUNC)) {
+            memcpy(op->buffer, s->ring + s->head, part);
+            memcpy((char *)op->buffer + part, s->ring, n - part);
+        }
+        if (op->flags & MSG_PEEK)
             return (int)n;
         s->head = (s->head + n) & (s->capacity - 1);
         s->used -= n;
@@ -329,6 +331,39 @@ static int try_send(struct even__sim_socket *s, even_op *op)
     to->used += n;
     even__sim_deliver(to, n, 0);
     return (int)n;
+}
+
+/* With MSG_WAITALL, until all is moved. */
+static int try_all(struct even__sim_socket *s, even_op *op)
+{
+    const size_t length = op->length;
+    void *const buffer = op->buffer;
+    int rc;
+    do {    /* bounded by its length */
+        op->buffer = (char *)buffer + op->moved;
+        op->length = length - op->moved;
+        if (op->moved && s->error && !(op->kind == EVEN_OP_RECV && s->readable))
+            rc = 0;     /* the next operation tells it */
+        else
+            rc = op->kind == EVEN_OP_RECV ? try_recv(s, op) : try_send(s, op);
+        if (rc > 0)
+            op->moved += (size_t)rc;
+    } while (rc > 0 && op->moved < length);
+    op->buffer = buffer;
+    op->length = length;
+    return rc < 0 ? rc : (int)op->moved;
+}
+
+/* 0, or why its flags cannot be had. */
+static int refuse_flags(const even_op *op)
+{
+    const uint32_t both = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC | MSG_MORE | MSG_EOR |
+                          MSG_CONFIRM | MSG_DONTROUTE;
+    if (op->kind == EVEN_OP_SEND)
+        return op->flags & ~both ? -EOPNOTSUPP : 0;
+    if (op->flags & ~(both | MSG_PEEK | MSG_TRUNC | MSG_OOB))
+        return -EOPNOTSUPP;
+    return op->flags & MSG_OOB ? -EINVAL : 0;
 }
 
 static int try_accept(struct even__sim_socket *s, even_op *op)
@@ -439,10 +474,17 @@ static int try_any(struct even__sim_socket *s, even_op *op)
     case EVEN_OP_CONNECT:
         return try_connect(s, op);
     case EVEN_OP_RECV:
+    case EVEN_OP_SEND:
+        if (even__unlikely(op->flags) && (rc = refuse_flags(op)) < 0)
+            return rc;
+        if (even__op_wants_all(op))
+            rc = try_all(s, op);
+        else
+            rc = op->kind == EVEN_OP_RECV ? try_recv(s, op) : try_send(s, op);
+        break;
     case EVEN_OP_READ:
         rc = try_recv(s, op);
         break;
-    case EVEN_OP_SEND:
     case EVEN_OP_WRITE:
         rc = try_send(s, op);
         break;

@@ -12,7 +12,7 @@
  *
  * A sendfile is a poll, and sendfile(2) when that has come: io_uring has none, and what it offers instead, two splices
  * through a pipe, goes to the kernel's threads, needs two descriptors, and when it is cancelled may leave bytes in the pipe
- * that have left the file and reach nobody.
+ * that have left the file and reach nobody. So is a transfer with MSG_WAITALL, and the calls that it then takes: see backend.h.
  *
  * Held are transfers behind another one of their descriptor: the kernel would let them overtake each other.
  *
@@ -290,6 +290,11 @@ static void set_data(struct io_uring_sqe *sqe, const void *pointer, unsigned tag
 static void prepare(struct even__uring_state *s, struct io_uring_sqe *sqe, even_op *op)
 {
     unsigned length = (unsigned)op->length;
+    if (even__op_wants_all(op)) {
+        io_uring_prep_poll_add(sqe, op->fd, lane_of(op) == 1 ? POLLOUT : op->moved > 0 ? POLLIN | POLLPRI : POLLIN);
+        set_data(sqe, op, 0);
+        return;
+    }
     switch ((enum even_op_kind)op->kind) {
     case EVEN_OP_RECV: io_uring_prep_recv(sqe, op->fd, op->buffer, length, (int)op->flags); break;
     case EVEN_OP_SEND: io_uring_prep_send(sqe, op->fd, op->buffer, length, (int)op->flags); break;
@@ -311,6 +316,22 @@ static void prepare(struct even__uring_state *s, struct io_uring_sqe *sqe, even_
     case EVEN_OP_NONE: even__bug("an operation without a kind", __FILE__, __LINE__);
     }
     set_data(sqe, op, 0);
+}
+
+/* A transfer with MSG_WAITALL is tried before it waits in a poll: what is wrong with its descriptor is told, and what is there
+ * already is not waited for. */
+static bool is_over_at_once(struct even__uring_state *s, even_op *op)
+{
+    long r = even__net_transfer_all(op);
+    if (r == -EAGAIN)
+        return false;
+    int lane = lane_of(op);
+    if (lane >= 0)
+        lane_leave(s, op->fd, lane);
+    op->result = (int32_t)r;
+    op->state = EVEN__OP_CANCELING;     /* it cannot be canceled any more */
+    move(&s->ended, &op->handle);
+    return true;
 }
 
 /* A cancel's own completion says nothing that the other's does not. */
@@ -369,6 +390,8 @@ static bool fill(struct even__uring_state *s)
                 continue;
             op->state = GRANTED;
         }
+        if (even__op_wants_all(op) && op->moved == 0 && is_over_at_once(s, op))
+            continue;
         if (!(sqe = next_entry(s)))
             return false;
         prepare(s, sqe, op);
@@ -395,8 +418,8 @@ static void mark_message(const struct msghdr *m, size_t left)
 
 static void mark_received(const even_op *op, int32_t result)
 {
-    if (op->kind == EVEN_OP_RECV || op->kind == EVEN_OP_READ)
-        even__uring_mark_written(op->buffer, (size_t)result);
+    if (op->kind == EVEN_OP_RECV || op->kind == EVEN_OP_READ)   /* with MSG_TRUNC the result may be longer than the buffer */
+        even__uring_mark_written(op->buffer, (size_t)result < op->length ? (size_t)result : op->length);
     else if (op->kind == EVEN_OP_RECVMSG)
         mark_message(op->buffer, (size_t)result);
     else if (op->kind == EVEN_OP_ACCEPT && op->buffer && op->address_length)
@@ -431,9 +454,9 @@ static bool connect_goes_on(struct even__uring_state *s, even_op *op, int32_t *r
     return true;
 }
 
-/* A sendfile's poll has come: true if the socket takes nothing all the same, and it waits on. One that was asked to end by
- * then has moved nothing yet. */
-static bool sendfile_goes_on(struct even__uring_state *s, even_op *op, int32_t *result)
+/* The poll of what is done by system calls after it has come: true if there is nothing to be done all the same, or not all of it,
+ * and it waits on. One that was asked to end by then moves nothing more. */
+static bool polled_goes_on(struct even__uring_state *s, even_op *op, int32_t *result)
 {
     if (*result < 0)
         return false;
@@ -442,7 +465,7 @@ static bool sendfile_goes_on(struct even__uring_state *s, even_op *op, int32_t *
         return false;
     }
     do
-        *result = (int32_t)even__net_sendfile(op);
+        *result = (int32_t)(op->kind == EVEN_OP_SENDFILE ? even__net_sendfile(op) : even__net_transfer_all(op));
     while (*result == -EINTR);
     if (*result != -EAGAIN)
         return false;
@@ -466,7 +489,7 @@ static void op_completed(struct even__uring_state *s, even_op *op, int32_t resul
     }
     if (op->kind == EVEN_OP_CONNECT && op->events != CONNECT_FIRST && connect_goes_on(s, op, &result))
         return;
-    if (op->kind == EVEN_OP_SENDFILE && sendfile_goes_on(s, op, &result))
+    if ((op->kind == EVEN_OP_SENDFILE || even__op_wants_all(op)) && polled_goes_on(s, op, &result))
         return;
     if (result >= 0)
         mark_received(op, result);

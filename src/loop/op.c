@@ -58,6 +58,43 @@ static inline void start(even_op *op, enum even_op_kind kind, int fd, void *buff
     start_with(op, kind, fd, length, flags);
 }
 
+/* Over before it began. */
+static void refuse(even_op *op, enum even_op_kind kind, int fd, int result)
+{
+    even__check(op->state == EVEN__OP_IDLE);
+    op->kind = (uint8_t)kind;
+    op->fd = fd;
+    op->flags = 0;
+    even__trace(OPERATION, .loop = op->loop, .value = fd);
+    even__op_done(op, result);
+}
+
+/* One whose flags are those of recv(2), send(2). */
+static inline void start_transfer(even_op *op, enum even_op_kind kind, int fd, void *buffer, size_t length, int flags)
+{
+    if ((flags & (MSG_OOB | MSG_ERRQUEUE)) && (kind == EVEN_OP_RECV || kind == EVEN_OP_RECVMSG))
+        flags |= MSG_DONTWAIT;      /* they never wait, in recv(2) either */
+    if (even__unlikely(flags & MSG_WAITALL)) {
+        op->moved = 0;
+        if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)) {
+            flags &= ~MSG_WAITALL;
+        } else if (flags & MSG_PEEK) {      /* there is no waiting for more behind what stays */
+            refuse(op, kind, fd, -EOPNOTSUPP);
+            return;
+        }
+    }
+    start(op, kind, fd, buffer, length, flags);
+}
+
+int32_t even__op_moved(even_op *op, int32_t result)
+{
+    if (op->moved == 0)
+        return result;
+    if (op->kind == EVEN_OP_RECVMSG)
+        ((struct msghdr *)op->buffer)->msg_controllen = 0;
+    return (int32_t)op->moved;
+}
+
 void even_op_accept(even_op *op, int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
     op->address_length = length;
@@ -71,22 +108,22 @@ void even_op_connect(even_op *op, int fd, const struct sockaddr *address, sockle
 
 void even_op_recv(even_op *op, int fd, void *buffer, size_t length, int flags)
 {
-    start(op, EVEN_OP_RECV, fd, buffer, length, flags);
+    start_transfer(op, EVEN_OP_RECV, fd, buffer, length, flags);
 }
 
 void even_op_send(even_op *op, int fd, const void *buffer, size_t length, int flags)
 {
-    start(op, EVEN_OP_SEND, fd, (void *)(uintptr_t)buffer, length, flags | MSG_NOSIGNAL);
+    start_transfer(op, EVEN_OP_SEND, fd, (void *)(uintptr_t)buffer, length, flags | MSG_NOSIGNAL);
 }
 
 void even_op_recvmsg(even_op *op, int fd, struct msghdr *message, int flags)
 {
-    start(op, EVEN_OP_RECVMSG, fd, message, 0, flags);
+    start_transfer(op, EVEN_OP_RECVMSG, fd, message, 0, flags);
 }
 
 void even_op_sendmsg(even_op *op, int fd, const struct msghdr *message, int flags)
 {
-    start(op, EVEN_OP_SENDMSG, fd, (void *)(uintptr_t)message, 0, flags | MSG_NOSIGNAL);
+    start_transfer(op, EVEN_OP_SENDMSG, fd, (void *)(uintptr_t)message, 0, flags | MSG_NOSIGNAL);
 }
 
 void even_op_sendfile(even_op *op, int fd, int file, int64_t offset, size_t count)
