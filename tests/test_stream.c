@@ -335,6 +335,18 @@ static void reset_on_close(even_stream *s)
     assert_int_equal(loop->backend->net->set_option(loop, even_stream_fd(s), SOL_SOCKET, SO_LINGER, 0), 0);
 }
 
+/* It is told to whoever asks. */
+static void is_broken(even_stream *s, int failure)
+{
+    char got[4];
+    assert_int_equal(await(even_read(s, got, 1)), failure);
+    assert_int_equal(await(even_read_exactly(s, got, 2)), failure);
+    assert_int_equal(await(even_read_until(s, got, 2, "\n", 1)), failure);
+    assert_int_equal(await(even_write(s, "x", 1)), failure);
+    assert_int_equal(await(even_write_all(s, "x", 1)), failure);
+    assert_int_equal(await(even_shutdown(s)), failure);
+}
+
 STREAM_TEST(a_peer_that_resets, V4)
 {
     char got[16];
@@ -343,7 +355,109 @@ STREAM_TEST(a_peer_that_resets, V4)
     reset_on_close(e->peer);
     assert_int_equal(await(even_close(e->peer)), 0);
     assert_int_equal(await(reading), -ECONNRESET);
-    assert_int_equal(await(even_write_all(e->client, "x", 1)), -EPIPE);
+    for (int i = 0; i < 2; i++)
+        is_broken(e->client, -ECONNRESET);
+    return 0;
+}
+
+/* What had come may be read first, by whichever read; then a reset is no clean end, however often it is asked. */
+STREAM_TEST(a_reset_behind_some_bytes, V4)
+{
+    char got[16];
+    __auto_type reading = begun(even_read_exactly(e->client, got, 10));
+    send_all(e->peer, "half");
+    await(even_sleep(0.01));
+    reset_on_close(e->peer);
+    assert_int_equal(await(even_close(e->peer)), 0);
+    assert_int_equal(await(reading), -ECONNRESET);
+    assert_int_equal(await(even_read_until(e->client, got, sizeof got, "\n", 1)), -ECONNRESET);
+    assert_int_equal(await(even_read_exactly(e->client, got, 5)), -ECONNRESET);
+    assert_int_equal(await(even_read(e->client, got, 1)), 1);
+    assert_int_equal(await(even_read_exactly(e->client, got, 4)), -ECONNRESET);
+    assert_int_equal(await(even_read_until(e->client, got, sizeof got, "l", 1)), 2);
+    assert_int_equal(await(even_read(e->client, got, sizeof got)), 1);
+    assert_int_equal(got[0], 'f');
+    is_broken(e->client, -ECONNRESET);
+    return 0;
+}
+
+STREAM_TEST(a_reset_in_a_line, V4)
+{
+    char got[16];
+    __auto_type reading = begun(even_read_until(e->client, got, sizeof got, "\n", 1));
+    send_all(e->peer, "half");
+    await(even_sleep(0.01));
+    reset_on_close(e->peer);
+    assert_int_equal(await(even_close(e->peer)), 0);
+    assert_int_equal(await(reading), -ECONNRESET);
+    assert_int_equal(await(even_read(e->client, got, sizeof got)), 4);
+    is_broken(e->client, -ECONNRESET);
+    return 0;
+}
+
+/* The write takes the failure away from the read, as far as the kernel is concerned. */
+STREAM_TEST(a_reset_that_a_write_is_told, V4)
+{
+    char got[16];
+    send_all(e->peer, "half");
+    await(even_sleep(0.01));
+    reset_on_close(e->peer);
+    assert_int_equal(await(even_close(e->peer)), 0);
+    await(even_sleep(0.01));
+    assert_int_equal(await(even_write(e->client, "x", 1)), -ECONNRESET);
+    assert_int_equal(await(even_write(e->client, "x", 1)), -ECONNRESET);
+    assert_int_equal(await(even_read(e->client, got, sizeof got)), 4);
+    is_broken(e->client, -ECONNRESET);
+    return 0;
+}
+
+STREAM_TEST(a_reset_while_a_task_writes, V4)
+{
+    size_t n = 64 * 1000 * 1000;
+    char *much = calloc(1, n);
+    __auto_type writing = begun(even_write_all(e->client, much, n));
+    await(even_sleep(0.01));
+    reset_on_close(e->peer);
+    assert_int_equal(await(even_close(e->peer)), 0);
+    assert_int_equal(await(writing), -ECONNRESET);
+    is_broken(e->client, -ECONNRESET);
+    free(much);
+    return 0;
+}
+
+/* The peer ended first: that is what reads are told, whatever becomes of our writes. */
+STREAM_TEST(an_end_stays_an_end, V4)
+{
+    char got[16];
+    send_all(e->peer, "all");
+    assert_int_equal(await(even_shutdown(e->peer)), 0);
+    expect(e->client, "all");
+    assert_int_equal(await(even_read(e->client, got, sizeof got)), 0);
+    reset_on_close(e->peer);
+    assert_int_equal(await(even_close(e->peer)), 0);
+    await(even_sleep(0.01));
+    for (int i = 0; i < 3; i++) {
+        assert_true(await(even_write(e->client, "x", 1)) < 0);
+        assert_int_equal(await(even_read(e->client, got, sizeof got)), 0);
+        assert_int_equal(await(even_read_exactly(e->client, got, 1)), -EVEN_EINCOMPLETE);
+    }
+    return 0;
+}
+
+/* Nor is a read that was canceled, or came too late, a failure of the stream. */
+STREAM_TEST(a_cancel_breaks_nothing, V4)
+{
+    char got[16];
+    for (int i = 0; i < 3; i++) {
+        __auto_type reading = begun(even_read(e->client, got, sizeof got));
+        even_cancel(reading);
+        assert_int_equal(await(reading), -ECANCELED);
+        assert_int_equal(await(wait_for(even_read_exactly(e->client, got, 7), 0.005)), -ETIMEDOUT);
+        assert_int_equal(await(wait_for(even_read_until(e->client, got, 7, "\n", 1), 0.005)), -ETIMEDOUT);
+        send_all(e->peer, "x");
+        expect(e->client, "x");
+    }
+    assert_int_equal(await(even_shutdown(e->peer)), 0);
     assert_int_equal(await(even_read(e->client, got, sizeof got)), 0);
     return 0;
 }

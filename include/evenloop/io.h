@@ -31,7 +31,8 @@
  *   new object's pointer goes. Where there is no memory, the awaitable has failed with -ENOMEM.
  * One at a time, each way. One task may read from a stream while another one writes to it. Of two that read at once the
  *   second one fails with -EBUSY and a report; likewise of two that write.
- * Failures. Those of the socket as they are: -ECONNRESET, -EPIPE (no signal comes with it), -ETIMEDOUT, ...; -EBADF,
+ * Failures. Those of the socket as they are: -ECONNRESET, -EPIPE (no signal comes with it), -ETIMEDOUT, ...; what broke
+ *   the connection is told to each later read and write too, to reads behind the bytes that had come before. -EBADF,
  *   with a report, for a stream that was closed; -ECANCELED for a read or write in progress on a stream that is being
  *   closed.
  * Cancelling. When a cancelled await returns, the kernel has let go of the buffer. What had succeeded stands: it is

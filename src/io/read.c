@@ -8,7 +8,7 @@
 static void read_over(even_op *op)
 {
     struct even__transfer *t = even__transfer_of(op);
-    even__transfer_end(t, &t->stream->reader, op->result);
+    even__transfer_end(t, &t->stream->reader, even__transfer_result(t));
 }
 
 static void read_start(even_awaitable *x)
@@ -85,7 +85,7 @@ static void exactly_over(even_op *op)
 {
     struct long_read *r = (struct long_read *)even__transfer_of(op);
     even_stream *s = r->t.stream;
-    ssize_t result = op->result;
+    ssize_t result = even__transfer_result(&r->t);
 
     if (result > 0)
         r->done += (size_t)result;
@@ -170,7 +170,8 @@ static void until_over(even_op *op)
         r->t.stream->end += (size_t)op->result;
         until_go_on(r);
     } else {
-        even__transfer_end(&r->t, &r->t.stream->reader, op->result == 0 ? -EVEN_EINCOMPLETE : op->result);
+        ssize_t result = even__transfer_result(&r->t);
+        even__transfer_end(&r->t, &r->t.stream->reader, result == 0 ? -EVEN_EINCOMPLETE : result);
     }
 }
 

@@ -125,6 +125,8 @@ static void shutdown_start(even_awaitable *x)
         rc = -EBUSY;
     else
         rc = s->loop->backend->net->shutdown(s->loop, s->fd, SHUT_WR);
+    if (rc == -ENOTCONN && s->failure < 0)
+        rc = s->failure;
     even__complete(x, rc);
 }
 

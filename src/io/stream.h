@@ -24,6 +24,8 @@ struct even_stream {
     size_t begin, end, capacity;
     unsigned char *buffer;              /* what was read ahead, or given back: from begin to end */
     bool closing;                       /* since even_close(): nothing new begins */
+    bool ended;                         /* a read was told the end */
+    int failure;                        /* what broke the connection, or 0 */
 
     even_op close;
     even_server *server;                /* whose connection it is, or NULL: */
@@ -75,6 +77,15 @@ static inline bool even__transfer_begin(struct even__transfer *t, struct even__t
     *place = t;
     t->aw.base.refs++;      /* the operation's: whoever drops x, the kernel has it still */
     return true;
+}
+
+/* Of a result <= 0. What breaks a connection is told by the kernel once, be it to a read or to a write; then it tells reads
+ * of an end, and writes -EPIPE. Here it stays what it was. */
+ssize_t even__transfer_failure(struct even__transfer *t);
+
+static inline ssize_t even__transfer_result(struct even__transfer *t)
+{
+    return even__likely(t->op.result > 0) ? t->op.result : even__transfer_failure(t);
 }
 
 /* The operation is over for good; what the result is. */

@@ -40,6 +40,32 @@ void even__transfer_refuse(struct even__transfer *t)
     even__complete(&t->aw.base, rc);
 }
 
+/* Not by what was the operation's own, so that the next one may have better luck. */
+static bool is_broken_by(int result)
+{
+    switch (result) {
+    case 0: case -ECANCELED: case -ENOMEM: case -ENOBUFS: case -EFAULT: case -EAGAIN: case -EVEN_EFORK:
+    case -EPIPE:        /* writing is over, and reading perhaps not; this the kernel does tell again */
+        return false;
+    default:
+        return true;
+    }
+}
+
+ssize_t even__transfer_failure(struct even__transfer *t)
+{
+    even_stream *s = t->stream;
+    const bool reads = t->op.kind == EVEN_OP_RECV;
+    const int result = t->op.result;
+    if (s->failure < 0 && (reads ? result == 0 && !s->ended : result == -EPIPE))
+        return s->failure;
+    if (reads && result == 0)
+        s->ended = true;
+    if (s->failure == 0 && is_broken_by(result))
+        s->failure = result;
+    return result;
+}
+
 bool even__transfer_cancel(even_awaitable *x)
 {
     even_op_cancel(&((struct even__transfer *)(void *)x)->op);

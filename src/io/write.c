@@ -5,7 +5,7 @@
 static void write_over(even_op *op)
 {
     struct even__transfer *t = even__transfer_of(op);
-    even__transfer_end(t, &t->stream->writer, op->result);
+    even__transfer_end(t, &t->stream->writer, even__transfer_result(t));
 }
 
 static void write_start(even_awaitable *x)
@@ -48,7 +48,7 @@ static void all_over(even_op *op)
 {
     struct long_write *w = (struct long_write *)even__transfer_of(op);
     even_stream *s = w->t.stream;
-    ssize_t result = op->result;
+    ssize_t result = even__transfer_result(&w->t);
 
     if (result > 0)
         w->done += (size_t)result;
