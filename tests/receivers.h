@@ -167,8 +167,16 @@ static inline ssize_t sink_take(struct sink *s)
         size_t room = 1 + roll(roll(2) ? 100 : sizeof own);
         ssize_t n = even_receiver_take_into(&s->r, own, room);
         assert_true(n <= (ssize_t)room);
-        if (n > 0)
-            sink_check(s, own, (size_t)n);
+        if (n <= 0)
+            return n;
+        size_t back = roll(3) == 0 ? roll((size_t)n + 1) : 0;
+        sink_check(s, own, (size_t)n - back);
+        if (!s->paused && roll(4) == 0)
+            sink_pause(s);
+        if (even_receiver_untake(&s->r, back) < 0) {
+            assert_true(test_fault_fired());
+            sink_check(s, own + n - back, back);
+        }
         return n;
     }
     ssize_t n = even_receiver_take(&s->r, &data);

@@ -1,6 +1,7 @@
 /* Operations, over real sockets, pipes and files: the same on each backend that stands on the kernel. */
 #define TEST_ON TEST_KERNEL
 #include "sockets.h"
+#include <stdio.h>
 #include <sys/un.h>
 
 /* ---- each kind ---- */
@@ -162,6 +163,78 @@ TEST(connect_on_unix)
     close(a.op.result);
     close(client);
     close(fd);
+}
+
+static char report[1024];
+static int reports;
+
+static void keep_report(void *data, const char *text)
+{
+    (void)data;
+    reports++;
+    snprintf(report, sizeof report, "%s", text);
+}
+
+/* A mistake of the caller's, who is named; the operation goes on as if nothing had been. */
+static void is_refused(even_op *op, const char *name, int fd)
+{
+    char byte = 0, words[64];
+    struct iovec v = { &byte, 1 };
+    struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    const char *const starts[] = { "accept", "connect", "recv", "send", "recvmsg", "sendmsg", "sendfile", "read", "write", "poll",
+                                   "close" };
+    for (int i = 0; i < 11; i++) {
+        reports = 0;
+        switch (i) {
+        case 0: even_op_accept(op, fd, NULL, NULL, 0); break;
+        case 1: even_op_connect(op, fd, (struct sockaddr *)&address, sizeof address); break;
+        case 2: even_op_recv(op, fd, &byte, 1, 0); break;
+        case 3: even_op_send(op, fd, &byte, 1, 0); break;
+        case 4: even_op_recvmsg(op, fd, &m, MSG_PEEK | MSG_WAITALL); break;
+        case 5: even_op_sendmsg(op, fd, &m, 0); break;
+        case 6: even_op_sendfile(op, fd, fd, 0, 1); break;
+        case 7: even_op_read(op, fd, &byte, 1); break;
+        case 8: even_op_write(op, fd, &byte, 1); break;
+        case 9: even_op_poll(op, fd, POLLOUT); break;
+        case 10: even_op_close(op, fd); break;
+        }
+        assert_int_equal(reports, 1);
+        snprintf(words, sizeof words, "even_op_%s: ", starts[i]);
+        assert_non_null(strstr(report, words));
+        assert_non_null(strstr(report, "; at test_op"));
+        assert_non_null(strstr(report, name));
+    }
+}
+
+TEST(started_before_it_is_over)
+{
+    int pair[2];
+    struct wop r;
+    char buffer[16] = "";
+    even_set_report_hook(keep_report, NULL);
+    open_loop();
+    unix_pair(pair);
+    even_op_recv(expect(&r), pair[0], buffer, sizeof buffer, 0);
+    is_refused(&r.op, "is pending already", pair[1]);
+    pump();
+    is_refused(&r.op, "is pending already", pair[1]);
+    put(pair[1], "first");
+    run_all();
+    assert_int_equal(r.op.result, 5);
+    assert_string_equal(buffer, "first");
+
+    even_op_poll(expect(&r), pair[0], POLLOUT);
+    do
+        assert_int_equal(even__loop_look(loop, 0), 0);
+    while (even_op_is_pending(&r.op));
+    assert_int_equal(r.place, 0);
+    is_refused(&r.op, "its handle has not run yet", pair[1]);
+    run_all();
+    assert_int_equal(r.op.result, POLLOUT);
+    close_loop();
+    close_pair(pair);
+    even_set_report_hook(NULL, NULL);
 }
 
 TEST(read_and_write_on_pipes)

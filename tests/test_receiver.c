@@ -145,6 +145,112 @@ TEST(what_was_not_wanted_is_taken_again)
     close_both(pair);
 }
 
+TEST(taken_again_from_a_buffer)
+{
+    for (int i = 0; i < 4; i++) {
+        int pair[2];
+        struct sink in;
+        char have[16];
+        open_loop();
+        open_pair(pair);
+        sink_init(&in, pair[0], 0);
+        in.r.handle.run = watched_run;
+        in.r.direct = i & 1;
+        even_receiver_start(&in.r);
+        say(pair[1], "abcdefgh");
+        ssize_t n;
+        while ((n = even_receiver_take_into(&in.r, have, 4)) == -EAGAIN)
+            until_runs(&in, in.runs + 1);
+        assert_int_equal(n, 4);
+        if (i & 2)
+            even_receiver_stop(&in.r);
+        assert_int_equal(even_receiver_untake(&in.r, 0), 0);
+        if (even_receiver_untake(&in.r, 2) < 0)
+            fail_msg("no memory");
+        memset(have, '#', sizeof have);
+        if (i & 2)
+            even_receiver_start(&in.r);
+        assert_int_equal(even_receiver_take_into(&in.r, have, 1), 1);       /* a part of what was given back, */
+        assert_int_equal(have[0], 'c');
+        if (even_receiver_untake(&in.r, 1) < 0)                             /* and again */
+            fail_msg("no memory");
+        expect_piece(&in, "cdefgh");
+        expect_nothing(&in);
+        even_receiver_clear(&in.r);
+        close_loop();
+        close_both(pair);
+    }
+}
+
+static char report[1024];
+static int reports;
+
+static void keep_report(void *data, const char *text)
+{
+    (void)data;
+    reports++;
+    snprintf(report, sizeof report, "%s", text);
+}
+
+static void refused(struct sink *s, size_t n, const char *words)
+{
+    int before = reports;
+    assert_int_equal(even_receiver_untake(&s->r, n), -EINVAL);
+    assert_int_equal(reports, before + 1);
+    assert_non_null(strstr(report, "; at test_receiver"));
+    assert_non_null(strstr(report, words));
+}
+
+TEST(more_than_was_taken)
+{
+    int pair[2];
+    struct sink in;
+    char have[16];
+    const void *data;
+    ssize_t n;
+    even_set_report_hook(keep_report, NULL);
+    open_loop();
+    open_pair(pair);
+    sink_init(&in, pair[0], 0);
+    in.r.handle.run = watched_run;
+    refused(&in, 1, "nothing was taken");
+    even_receiver_start(&in.r);
+    refused(&in, 1, "nothing was taken");
+    say(pair[1], "abcdef");
+    while ((n = even_receiver_take(&in.r, &data)) == -EAGAIN)
+        until_runs(&in, in.runs + 1);
+    assert_int_equal(n, 6);
+    refused(&in, 7, "7 bytes, but the last take brought 6");
+    assert_int_equal(even_receiver_untake(&in.r, 6), 0);        /* which changed nothing */
+    refused(&in, 1, "nothing was taken");
+    assert_int_equal(even_receiver_take_into(&in.r, have, 2), 2);
+    refused(&in, 3, "3 bytes, but the last take brought 2");
+    if (even_receiver_untake(&in.r, 2) < 0)
+        fail_msg("no memory");
+    refused(&in, 2, "nothing was taken");
+    expect_piece(&in, "abcdef");
+    expect_nothing(&in);
+    refused(&in, 1, "nothing was taken");                       /* a take that brings nothing is the last one, too */
+    say(pair[1], "gh");
+    while ((n = even_receiver_take_into(&in.r, have, 2)) == -EAGAIN)
+        until_runs(&in, in.runs + 1);
+    assert_int_equal(n, 2);
+    even_receiver_clear(&in.r);
+    refused(&in, 1, "nothing was taken");
+    say(pair[1], "ij");
+    while ((n = even_receiver_take_into(&in.r, have, 2)) == -EAGAIN)
+        until_runs(&in, in.runs + 1);
+    pump();
+    refused(&in, 1, "nothing was taken");                       /* since then the loop had its turn */
+    say(pair[1], "kl");
+    while ((n = even_receiver_take_into(&in.r, have, 2)) == -EAGAIN)
+        until_runs(&in, in.runs + 1);
+    close_loop();
+    refused(&in, 1, "nothing was taken");
+    close_both(pair);
+    even_set_report_hook(NULL, NULL);
+}
+
 TEST(what_is_dropped_does_not_come)
 {
     int pair[2];

@@ -122,7 +122,8 @@ EVEN_API void even_timer_cancel(even_loop *loop, even_timer *timer);
  *
  * Fill nothing in by hand: even_op_init() once, then one of the even_op_*() functions starts it. It is over
  * when its handle runs (never from inside the call that starts it); op->result is then what the system call
- * of that name returns, or a negative errno. The structure and every buffer belong to the kernel until then.
+ * of that name returns, or a negative errno. The structure and every buffer belong to the kernel until then, and
+ * another start before that is ignored, with a report.
  * Sockets, pipes and terminals must be non-blocking. Transfers of one descriptor in one direction end in the order
  * of their starts. What is said of a socket holds for TCP, UDP and Unix sockets alike.
  *
@@ -250,6 +251,8 @@ struct even_receiver {
     even_op op;
     even_handle all, lending;
     struct even__piece *first, *last, *lent;
+    const void *into;               /* where the bytes are that were taken last, if not in `lent`; how many */
+    size_t into_length;
     uint64_t pass;
     size_t taken, round;
 };
@@ -283,8 +286,11 @@ EVEN_API ssize_t even_receiver_take(even_receiver *r, const void **data);
 /* The same into a buffer of yours: up to n bytes, n > 0. Where much comes at once they are received there and nowhere else. */
 EVEN_API ssize_t even_receiver_take_into(even_receiver *r, void *buffer, size_t n);
 
-/* The last n bytes of the piece that was taken last were not wanted: they are taken again, first. The rest is no longer yours. */
-EVEN_API void even_receiver_untake(even_receiver *r, size_t n);
+/* The last n bytes of what was taken last were not wanted: they are taken again, first. The rest is no longer yours.
+ * After even_receiver_take_into() they are copied from your buffer, which must still hold them. Once for each take, before
+ * you return to the loop; n == 0 does nothing. The result: 0; -EINVAL, with a report, for more than was taken last, or
+ * where nothing was; -ENOMEM, after even_receiver_take_into() alone. After a failure all is as it was. */
+EVEN_API int even_receiver_untake(even_receiver *r, size_t n);
 
 /* Drop all that is kept. Receiving goes on if it did. */
 EVEN_API void even_receiver_clear(even_receiver *r);

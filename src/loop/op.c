@@ -51,9 +51,22 @@ static inline void no_sigpipe(even_loop *loop)
     even__sigpipe_ignore();
 }
 
+static even__noinline void report_start(const even_op *op, const char *what, const void *site)
+{
+    char where[EVEN__SITE_MAX];
+    if (even__report_wanted(site))
+        even__report("%s: the operation (on descriptor %d) %s, so this start is ignored; at %s", what, op->fd,
+                     op->state != EVEN__OP_IDLE ? "is pending already" : "is over, but its handle has not run yet",
+                     even__site_name(site, where, sizeof where));
+}
+
+/* Of a public function: is the operation free to be started? */
+#define may_start(op)                                                                                                  \
+    (even__likely((op)->state == EVEN__OP_IDLE && !(op)->handle.next) ||                                               \
+     (report_start(op, __func__, __builtin_return_address(0)), false))
+
 static inline void start(even_op *op, enum even_op_kind kind, int fd, void *buffer, size_t length, int flags)
 {
-    even__check(op->state == EVEN__OP_IDLE);
     op->buffer = buffer;
     start_with(op, kind, fd, length, flags);
 }
@@ -61,7 +74,6 @@ static inline void start(even_op *op, enum even_op_kind kind, int fd, void *buff
 /* Over before it began. */
 static void refuse(even_op *op, enum even_op_kind kind, int fd, int result)
 {
-    even__check(op->state == EVEN__OP_IDLE);
     op->kind = (uint8_t)kind;
     op->fd = fd;
     op->flags = 0;
@@ -97,38 +109,51 @@ int32_t even__op_moved(even_op *op, int32_t result)
 
 void even_op_accept(even_op *op, int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
+    if (!may_start(op))
+        return;
     op->address_length = length;
     start(op, EVEN_OP_ACCEPT, fd, address, 0, flags | SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 void even_op_connect(even_op *op, int fd, const struct sockaddr *address, socklen_t length)
 {
+    if (!may_start(op))
+        return;
     start(op, EVEN_OP_CONNECT, fd, (void *)(uintptr_t)address, length, 0);
 }
 
 void even_op_recv(even_op *op, int fd, void *buffer, size_t length, int flags)
 {
+    if (!may_start(op))
+        return;
     start_transfer(op, EVEN_OP_RECV, fd, buffer, length, flags);
 }
 
 void even_op_send(even_op *op, int fd, const void *buffer, size_t length, int flags)
 {
+    if (!may_start(op))
+        return;
     start_transfer(op, EVEN_OP_SEND, fd, (void *)(uintptr_t)buffer, length, flags | MSG_NOSIGNAL);
 }
 
 void even_op_recvmsg(even_op *op, int fd, struct msghdr *message, int flags)
 {
+    if (!may_start(op))
+        return;
     start_transfer(op, EVEN_OP_RECVMSG, fd, message, 0, flags);
 }
 
 void even_op_sendmsg(even_op *op, int fd, const struct msghdr *message, int flags)
 {
+    if (!may_start(op))
+        return;
     start_transfer(op, EVEN_OP_SENDMSG, fd, (void *)(uintptr_t)message, 0, flags | MSG_NOSIGNAL);
 }
 
 void even_op_sendfile(even_op *op, int fd, int file, int64_t offset, size_t count)
 {
-    even__check(op->state == EVEN__OP_IDLE);
+    if (!may_start(op))
+        return;
     no_sigpipe(op->loop);
     op->offset = offset;
     start_with(op, EVEN_OP_SENDFILE, fd, count > EVEN_SENDFILE_MAX ? EVEN_SENDFILE_MAX : count, file);
@@ -136,28 +161,37 @@ void even_op_sendfile(even_op *op, int fd, int file, int64_t offset, size_t coun
 
 void even_op_read(even_op *op, int fd, void *buffer, size_t length)
 {
+    if (!may_start(op))
+        return;
     start(op, EVEN_OP_READ, fd, buffer, length, 0);
 }
 
 void even_op_write(even_op *op, int fd, const void *buffer, size_t length)
 {
+    if (!may_start(op))
+        return;
     no_sigpipe(op->loop);
     start(op, EVEN_OP_WRITE, fd, (void *)(uintptr_t)buffer, length, 0);
 }
 
 void even_op_poll(even_op *op, int fd, int events)
 {
+    if (!may_start(op))
+        return;
     op->events = (uint16_t)events;
     start(op, EVEN_OP_POLL, fd, NULL, 0, 0);
 }
 
 void even_op_close(even_op *op, int fd)
 {
+    if (!may_start(op))
+        return;
     start(op, EVEN_OP_CLOSE, fd, NULL, 0, 0);
 }
 
 void even__op_receive(even_op *op, int fd, bool direct)
 {
+    even__check(op->state == EVEN__OP_IDLE);
     op->events = POLLIN;
     start(op, EVEN_OP_RECEIVE, fd, NULL, 0, direct ? EVEN__RECEIVE_DIRECT : 0);
 }

@@ -10,7 +10,7 @@
  * lying, and when the backend has none left: so a piece can always be fetched, whoever sits on the small buffers. It changes
  * back when little comes. The operation of one way is over before that of the other is started, so bytes keep their order.
  *
- * Whoever is stopped shall not keep others from the buffers: what it keeps is copied out.
+ * A stopped receiver must not starve the others of buffers, so its pieces are copied out.
  */
 #include "loop.h"
 #include "../base/sys.h"
@@ -48,7 +48,7 @@ bool even_receiver_is_active(const even_receiver *r)
 /* The loop knows those that are active or keep something. */
 static void enlist(even_receiver *r)
 {
-    bool belongs = even_receiver_is_active(r) || r->first || r->lent;
+    bool belongs = even_receiver_is_active(r) || r->first || r->lending.next;
     if (belongs && !r->all.next)
         even__queue_append(&r->loop->receivers, &r->all);
     else if (!belongs && r->all.next)
@@ -107,11 +107,17 @@ static void copy_all(even_receiver *r)
         r->last = *p = copied(*p);
 }
 
+/* Until the owner returns to the loop, it has what was taken last: a piece, or bytes in a buffer of its own. */
+static void note_lending(even_receiver *r)
+{
+    r->loop->lent_in = r->loop->passes;
+    even__queue_append(&r->loop->lent, &r->lending);
+}
+
 static ssize_t lend(even_receiver *r, struct even__piece *p, const void **data)
 {
     r->lent = p;
-    r->loop->lent_in = r->loop->passes;
-    even__queue_append(&r->loop->lent, &r->lending);
+    note_lending(r);
     *data = p->data;
     return (ssize_t)p->length;
 }
@@ -119,10 +125,10 @@ static ssize_t lend(even_receiver *r, struct even__piece *p, const void **data)
 static struct even__piece *take_back(even_receiver *r)
 {
     struct even__piece *p = r->lent;
-    if (p) {
-        r->lent = NULL;
+    if (r->lending.next)
         even__queue_remove(&r->lending);
-    }
+    r->lent = NULL;
+    r->into = NULL;
     return p;
 }
 
@@ -338,27 +344,9 @@ ssize_t even_receiver_take(even_receiver *r, const void **data)
     return take(r, data, NULL, 0);
 }
 
-ssize_t even_receiver_take_into(even_receiver *r, void *buffer, size_t n)
+/* The last n bytes of a piece come again. */
+static void put_back(even_receiver *r, struct even__piece *p, size_t n)
 {
-    const void *data = NULL;
-    ssize_t got = take(r, &data, buffer, n);
-    if (data) {
-        size_t part = (size_t)got < n ? (size_t)got : n;
-        memcpy(buffer, data, part);
-        even_receiver_untake(r, (size_t)got - part);
-        release_lent(r);
-        enlist(r);
-        got = (ssize_t)part;
-    }
-    return got;
-}
-
-void even_receiver_untake(even_receiver *r, size_t n)
-{
-    if (n == 0)
-        return;
-    struct even__piece *p = take_back(r);
-    even__check(p && n <= p->length);
     p->data += p->length - n;
     p->length = n;
     p->next = r->first;
@@ -369,6 +357,63 @@ void even_receiver_untake(even_receiver *r, size_t n)
     r->first = p;
     r->kept++;
     r->taken -= r->taken < n ? r->taken : n;
+}
+
+ssize_t even_receiver_take_into(even_receiver *r, void *buffer, size_t n)
+{
+    const void *data = NULL;
+    ssize_t got = take(r, &data, buffer, n);
+    if (data) {
+        size_t have = (size_t)got, part = have < n ? have : n;
+        struct even__piece *p = take_back(r);
+        memcpy(buffer, data, part);
+        if (part < have)
+            put_back(r, p, have - part);
+        else
+            p->release(p);
+        got = (ssize_t)part;
+    }
+    if (got > 0) {
+        r->into = buffer;
+        r->into_length = (size_t)got;
+        note_lending(r);
+        enlist(r);
+    }
+    return got;
+}
+
+static even__noinline int report_untake(size_t n, size_t have, const void *site)
+{
+    char where[EVEN__SITE_MAX];
+    if (!even__report_wanted(site))
+        return -EINVAL;
+    even__site_name(site, where, sizeof where);
+    if (have == 0)
+        even__report("even_receiver_untake: nothing was taken that could be given back; at %s", where);
+    else
+        even__report("even_receiver_untake: %zu bytes, but the last take brought %zu; at %s", n, have, where);
+    return -EINVAL;
+}
+
+int even_receiver_untake(even_receiver *r, size_t n)
+{
+    if (n == 0)
+        return 0;
+    const size_t have = r->lent ? r->lent->length : r->into ? r->into_length : 0;
+    if (even__unlikely(n > have))
+        return report_untake(n, have, __builtin_return_address(0));
+    struct even__piece *p = r->lent;
+    if (!p) {
+        const unsigned char *from = (const unsigned char *)r->into + (have - n);
+        p = even__malloc(sizeof *p + n);
+        if (!p)
+            return -ENOMEM;
+        *p = (struct even__piece){ NULL, copy_release, (unsigned char *)(p + 1), n };
+        memcpy(p->data, from, n);
+    }
+    take_back(r);
+    put_back(r, p, n);
+    return 0;
 }
 
 static void drop(even_receiver *r)
@@ -423,7 +468,7 @@ static bool is_valid(const even_loop *loop, const even_receiver *r)
             return false;
     }
     /* Whoever is receiving has something to take, or an operation to bring it. */
-    return r->loop == loop && kept == r->kept && (r->lent != NULL) == (r->lending.next != NULL) &&
+    return r->loop == loop && kept == r->kept && (r->lent || r->into) == (r->lending.next != NULL) &&
            (!is_receiving(r) || r->readable || even_op_is_pending(&r->op));
 }
 
