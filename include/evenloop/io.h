@@ -180,7 +180,7 @@ EVEN_API void even_server_free(even_server *server);
 struct addrinfo;
 
 /* getaddrinfo(3); the result is 0, and *list what even_freeaddrinfo() frees. An address written as one, with a port in
- * digits, is translated at once; all else asks the C library, on a thread of its own. `host` and `service` are copied
+ * digits, is translated at once; all else asks the C library, in another thread. `host` and `service` are copied
  * when the await begins, `hints` (may be NULL) already by the call. Failures: -EVEN_EAI_*, negative errnos. Cancelled:
  * the await returns at once, the thread's answer is dropped. Under `sim` only addresses and "localhost" have an
  * answer, all else is -EVEN_EAI_NONAME. (loop.getaddrinfo) */

@@ -208,8 +208,8 @@ EVEN_API void even_op_poll(even_op *op, int fd, int events);
 /* Nothing else may be pending on the descriptor: cancel it and wait for it first. Cannot be cancelled. */
 EVEN_API void even_op_close(even_op *op, int fd);
 
-/* A backend may remember a descriptor by its number. One that was closed by other means than even_op_close(), and is now
- * another file: say so before the first operation on it. Nothing may be pending on it. */
+/* A backend may remember a descriptor by its number. If a number was closed with close(2) and now names another file, call
+ * this before the first operation on it. Nothing may be pending on it. */
 EVEN_API void even_loop_adopt(even_loop *loop, int fd);
 
 /* Ask for a pending operation to end early. It ends all the same through its handle: with -ECANCELED, or
@@ -270,9 +270,9 @@ EVEN_API void even_receiver_start(even_receiver *r);
  * allowed, and it simply goes on. (transport.pause_reading) */
 EVEN_API void even_receiver_stop(even_receiver *r);
 
-/* True while the loop or the kernel has it. Each time that it turns false (a stop, the end, a failure; within a stop or a take,
- * maybe), its handle runs after that: wait for it, or cancel the handle, before the memory goes. After even_loop_close() it is
- * false, nothing is kept, and the handle does not run. */
+/* True while the loop or the kernel has it. Whenever it becomes false (by a stop, the end, a failure), perhaps already inside
+ * even_receiver_stop() or even_receiver_take(), the handle runs once more afterwards: wait for that, or cancel the handle,
+ * before the memory goes. After even_loop_close() it is false, nothing is kept, and the handle does not run. */
 EVEN_API bool even_receiver_is_active(const even_receiver *r);
 
 /* The next piece of what came: its length (> 0), and in *data its bytes, which are yours until the next take, untake or clear of

@@ -47,8 +47,8 @@ typedef struct even_process_options {
     uid_t uid;
 } even_process_options;
 
-/* Start a program; returns its process id once it runs. It has no signal blocked, and SIGPIPE is not ignored; what else we
- * ignore, it ignores. All that is pointed to is needed for the call only. Blocks for as long as the start takes, some
+/* Start a program; returns its process id once it runs. It has no signal blocked, and SIGPIPE is not ignored; it inherits
+ * our other ignored signals. All that is pointed to is needed for the call only. Blocks for as long as the start takes, some
  * 100 us. Descriptors are handed on as they are: pipes that you read and write by operations are non-blocking, the
  * child's ends had better not be.
  * Failures: those of fork(2), and of whatever the new process could not do before it ran: -ENOENT, -EACCES, -ENOEXEC, -EPERM,

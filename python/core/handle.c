@@ -16,7 +16,7 @@ static bool at_is_known;
 
 struct part {
     even_handle handle;
-    bool shared;                /* was pushed by another thread, perhaps: it stays where it is until it runs */
+    bool shared;        /* may still be in the inbox, where it cannot be unlinked: a cancelled one is skipped when it runs */
 };
 
 struct timer_part {

@@ -95,7 +95,7 @@ static const even_kind kind = {
 };
 static even_int_aw without_memory = { EVEN_AWAITABLE_FAILED(&kind, -ENOMEM), -ENOMEM };
 static even_int_aw without_loop = { EVEN_AWAITABLE_FAILED(&kind, -EVEN_ENOLOOP), -EVEN_ENOLOOP };
-/* Children that can be none of ours. */
+/* What takes the place of a child that cannot be gathered. */
 static even_int_aw awaited_already = { EVEN_AWAITABLE_FAILED(&kind, -EVEN_EAWAITED), -EVEN_EAWAITED };
 static even_int_aw spent = { EVEN_AWAITABLE_FAILED(&kind, -EVEN_ESPENT), -EVEN_ESPENT };
 

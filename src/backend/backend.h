@@ -1,4 +1,4 @@
-/* The seam between the loop and the kernel: a handful of functions.
+/* The seam between the loop and the kernel.
  *
  * A backend turns started operations, watches and a deadline into completions. What it may count on:
  *  - it is called by one thread at a time; between attach() and detach() always by the same one;

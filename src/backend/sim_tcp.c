@@ -371,7 +371,7 @@ static int try_accept(struct even__sim_socket *s, even_op *op)
     struct even__sim_state *sim = even__sim_state_of(s);
     if (s->state != LISTENING)
         return -EINVAL;
-    if (sim->fail_accepts) {    /* the kernel, too, misses the descriptor before it looks for a connection */
+    if (sim->fail_accepts) {    /* as in the kernel, which wants a descriptor before it looks for a connection */
         sim->fail_accepts--;
         return -sim->fail_accepts_with;
     }

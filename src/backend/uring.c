@@ -20,7 +20,8 @@
  * because of that goes to `waiting` again, in its old order.
  *
  * The wake-up descriptor is never read: one multishot poll reports every write to it. It alone stays in the kernel
- * between two runs, for it touches no memory, and whichever ring it is left in takes no wake-up from another.
+ * between two runs, for it touches no memory, and a poll left in an old ring does not consume a wake-up that another
+ * ring needs.
  *
  * The descriptor of a ring does not wake those who poll it when there is only task work to be run (DEFER_TASKRUN). A
  * foreign loop gets an epoll set with what does, edge-triggered: an eventfd that the ring signals, and the wake-up
@@ -639,7 +640,7 @@ static void uring_detach(even_loop *loop)
         return;
     s->detaching = true;
     bool ask = true;
-    for (int failures = 0; s->pending > 0;) {   /* ends, for all ends that was asked to */
+    for (int failures = 0; s->pending > 0;) {   /* ends, because all that is pending was asked to end */
         if (ask)
             cancel_all(s);
         unsigned before = s->pending, wanted = before < CQ_ENTRIES ? before : CQ_ENTRIES;

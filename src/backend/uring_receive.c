@@ -168,7 +168,7 @@ bool even__uring_received(struct even__uring_state *s, even_op *op, const struct
         return true;
     if (cqe->res == -ENOBUFS) {
         if (!even__container_of(op, even_receiver, op)->first)
-            buffers_grow(all);      /* others have them; who has them itself shall have no more */
+            buffers_grow(all);      /* the buffers are with other receivers; one that hoards them gets no new ones */
     } else if ((cqe->res == -EINVAL || cqe->res == -EOPNOTSUPP) && !all->proven) {
         s->no_buffers = true;       /* not this kernel, or not this socket: a poll, and the receiver will see */
         *result = -EINTR;

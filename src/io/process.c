@@ -152,7 +152,7 @@ static long prepare_and_run(const struct start *s, enum step *step)
     return execute(s);
 }
 
-/* A function of its own, so that nothing of it is left in its caller's frame, which both return from vfork() in. */
+/* A separate function, because after vfork() parent and child return into the same frame and the child must not change it. */
 static __attribute__((noinline, noreturn)) void child(const struct start *s)
 {
     enum step step;

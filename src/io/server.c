@@ -230,7 +230,7 @@ int even__server_begin(even_server *server)
     even__create_task(x, NULL, NULL);
     if (!even__is_task(x))
         return x->status;
-    /* It has begun with this: a cancellation is to close it, not to keep it from beginning. */
+    /* Mark the task as started: a cancel must close the server, not skip its first step. */
     struct even__task *task = x->by.task;
     even_handle_cancel(&task->wake);
     task->started = true;

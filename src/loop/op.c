@@ -206,7 +206,7 @@ void even_op_cancel(even_op *op)
 {
     if (op->state == EVEN__OP_IDLE || op->state == EVEN__OP_CANCELING || op->kind == EVEN_OP_CLOSE)
         return;
-    if (!even__loop_is_parents(op->loop))      /* else it ends with the copy */
+    if (!even__loop_is_parents(op->loop))       /* the operation of a fork's copy ends when that is closed */
         op->loop->backend->cancel(op->loop, op);
 }
 
