@@ -192,6 +192,24 @@ TEST(a_timer_of_another_loop_is_refused)
     even_loop_close(other);
 }
 
+TEST(a_timers_handle_queued_by_hand_runs_once)
+{
+    even_loop *loop = NULL;
+    even_timer t = EVEN_TIMER(count);
+    capture_reports();
+    runs = 0;
+    assert_int_equal(even_loop_new(&loop, NULL), 0);
+    assert_int_equal(even_call_later(loop, &t, 0), 0);
+    even_call_soon(loop, &t.handle);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(even_loop_step(loop), 0);
+    assert_int_equal(runs, 1);
+    assert_reported("a timer that is due: the handle is queued already");
+    assert_int_equal(report_count(), 1);
+    assert_true(even__loop_is_valid(loop));
+    even_loop_close(loop);
+}
+
 async(int, talks_to_the_template)
 {
     char c[4];

@@ -62,7 +62,8 @@ void even__loop_queue_due(even_loop *loop)
     even_timer *t;
     while ((t = even__timers_first(&loop->timers)) && t->deadline <= now) { /* bounded: `now` stands still */
         even__timers_remove(&loop->timers, t);
-        even__call_soon(loop, &t->handle);
+        if (even__likely(!t->handle.next) || !even__handle_is_taken(&t->handle, "a timer that is due", NULL))
+            even__call_soon(loop, &t->handle);
     }
 }
 
@@ -245,9 +246,10 @@ bool even__handle_is_taken(const even_handle *h, const char *who, const void *si
     const char *first_code = (const char *)(uintptr_t)h->run + 1;   /* as if that were where a call returns to */
     if (even__likely(!h->next && !h->prev))
         return false;
-    if (even__report_wanted(site))
-        even__report("%s: the handle is queued already (its function is that at %s); at %s", who,
-                     even__site_name(first_code, function, sizeof function), even__site_name(site, where, sizeof where));
+    if (even__report_wanted(site ? site : first_code))
+        even__report("%s: the handle is queued already (its function is that at %s)%s%s", who,
+                     even__site_name(first_code, function, sizeof function), site ? "; at " : "",
+                     site ? even__site_name(site, where, sizeof where) : "");
     return true;
 }
 

@@ -90,7 +90,8 @@ void even__loop_leave(even_loop *loop);
 /* ns until the next thing to do: 0 now, -1 never. */
 int64_t even__loop_timeout_ns(even_loop *loop);
 
-/* Does the handle stand in a queue, an inbox's too? Then a report says so: `who` was called with it at `site`. */
+/* Does the handle stand in a queue, an inbox's too? Then a report says so: `who` was called with it at `site` (NULL: not
+ * by the program). */
 bool even__handle_is_taken(const even_handle *h, const char *who, const void *site);
 static inline void even__call_soon(even_loop *loop, even_handle *h)
 {
