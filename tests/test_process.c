@@ -275,6 +275,43 @@ TEST(a_failed_start_says_what_failed, .on = TEST_PLAIN)
     rmdir(folder);
 }
 
+/* What the library opens itself may get its number, and the child must not get that. */
+TEST(a_closed_descriptor_is_refused, .on = TEST_PLAIN)
+{
+    static const int maps[][3] = { { 0, 1, 2 }, { 2, 0, 1 }, { 1, 0, 2 } };
+    enum { MAPS = sizeof maps / sizeof *maps };
+    for (int closed = 0; closed < 3; closed++) {
+        const char *failed[MAPS];
+        pid_t result[MAPS];
+        int kept = fcntl(closed, F_DUPFD_CLOEXEC, 50);
+        assert_true(kept >= 50);
+        close(closed);
+        for (int i = 0; i < MAPS; i++) {
+            even_process_options o = SHELL("exit 0");
+            o.descriptors = maps[i];
+            o.descriptor_count = 3;
+            result[i] = even_process_spawn(&o, &failed[i]);
+        }
+        assert_int_equal(dup2(kept, closed), closed);       /* now it can be said */
+        close(kept);
+        for (int i = 0; i < MAPS; i++) {
+            assert_int_equal(result[i], -EBADF);
+            assert_string_equal(failed[i], "dup2");
+        }
+    }
+    int next = dup(0);
+    close(next);
+    even_process_options o = SHELL("exit 0");
+    for (int i = 0; i < 4; i++) {
+        int map[] = { 0, 1, 2, -1, -1, -1 };
+        o.descriptors = map;
+        o.descriptor_count = 6;
+        map[i == 3 ? 5 : i] = next + i % 2;     /* those that a pipe would have */
+        fails(o, -EBADF, "dup2");
+    }
+    no_child_left();
+}
+
 TEST(its_place_and_its_environment)
 {
     even_process_options o = SHELL("pwd; echo $EVEN_NAME; echo $0");

@@ -39,7 +39,7 @@ typedef struct even_process_options {
     char *const *arguments;         /* argv, its end a NULL */
     char *const *environment;       /* the same of "NAME=value"; NULL: ours */
     const char *directory;          /* where it starts, before `file` is looked for; NULL: where we are */
-    const int *descriptors;         /* [i]: what of ours is its descriptor i; -1: it has none */
+    const int *descriptors;         /* [i]: what of ours is its descriptor i; -1: it has none. All are open, or -EBADF */
     size_t descriptor_count;        /* 0, 1 and 2 are ours if they are not among these; it has no others */
     unsigned flags;                 /* enum even_process_flags */
     pid_t group;
@@ -52,8 +52,8 @@ typedef struct even_process_options {
  * 100 us. Descriptors are handed on as they are: pipes that you read and write by operations are non-blocking, the
  * child's ends had better not be.
  * Failures: those of fork(2), and of whatever the new process could not do before it ran: -ENOENT, -EACCES, -ENOEXEC, -EPERM,
- * -EBADF, ... Then `failed`, if not NULL, is set to what that was: `file`, `directory`, or the call, as "setuid"; to
- * NULL if there was no process yet. -EINVAL without arguments. Nothing is left behind.
+ * -EBADF, ... Then `failed`, if not NULL, is set to what that was: `file`, `directory`, or the call, as "setuid" or "dup2"; to
+ * NULL if it was the start itself. -EINVAL without arguments. Nothing is left behind.
  * (loop.subprocess_exec, of which it is one part; subprocess.Popen) */
 EVEN_API pid_t even_process_spawn(const even_process_options *options, const char **failed);
 

@@ -213,6 +213,16 @@ static const char *what_failed(const struct start *s, int step)
     return step == EXEC ? s->file : step == DIRECTORY ? s->o->directory : step_names[step];
 }
 
+/* Asked before anything of ours is opened, which might get the number of one that is closed. */
+static long check_descriptors(const struct start *s)
+{
+    long rc = 0;
+    for (int i = 0; i < s->count && rc >= 0; i++)
+        if (s->from[i] >= 0)
+            rc = even__sys(fcntl(s->from[i], F_GETFD));
+    return rc < 0 ? rc : 0;
+}
+
 /* A pipe whose end for the child is above the numbers that the child gets. */
 static long open_report(int report[2], int count)
 {
@@ -248,8 +258,10 @@ pid_t even_process_spawn(const even_process_options *o, const char **failed)
         return -ENOMEM;
     for (int i = 0; i < s.count; i++)
         s.from[i] = o->descriptors[i];
-    long rc = open_report(report, s.count);
-    if (rc == 0) {
+    long rc = check_descriptors(&s);
+    if (rc < 0)
+        f.step = DESCRIPTORS;
+    else if ((rc = open_report(report, s.count)) == 0) {
         s.report = report[1];
         pid_t pid = fork_child(&s);
         close(report[1]);
