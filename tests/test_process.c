@@ -476,6 +476,70 @@ TEST(its_identity)
     close_loop();
 }
 
+static bool vfork_shares_memory(void)
+{
+    volatile bool shared = false;
+    pid_t pid = vfork();
+    if (pid == 0) {
+        shared = true;
+        _exit(0);
+    }
+    assert_true(pid > 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    return shared;
+}
+
+static _Atomic bool enough;
+
+/* Forks children that execute nothing, and live until the other end of the pipe is closed. */
+static void *forks(void *pipe_of_theirs)
+{
+    int *p = pipe_of_theirs, n = 0;
+    char c;
+    for (; !enough && n < 100; n++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            close(p[1]);
+            (void)!read(p[0], &c, 1);
+            _exit(0);
+        }
+        if (pid < 0)
+            break;
+        poll(NULL, 0, 1);
+    }
+    return (void *)(intptr_t)n;
+}
+
+/* They have copies of what is open meanwhile. */
+TEST(a_start_does_not_wait_for_a_fork_of_another_thread, .on = TEST_PLAIN, .no_valgrind = true, .no_faults = true)
+{
+    char path[100000] = "PATH=";
+    char *const environment[] = { path, NULL };
+    even_process_options o = { .arguments = (char *[]){ "even-no-such-program", NULL }, .environment = environment };
+    pthread_t thread;
+    void *n;
+    int p[2];
+    if (!vfork_shares_memory())
+        test_skip("vfork() is a fork here");
+    for (size_t end = strlen(path); end + 2 < sizeof path; end += 2)    /* a start that takes its time */
+        memcpy(path + end, "x:", 3);
+    assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+    assert_int_equal(pthread_create(&thread, NULL, forks, p), 0);
+    pid_t missing = even_process_spawn(&o, NULL);
+    snprintf(path + sizeof path - 16, 16, ":/bin:/usr/bin");
+    o.arguments = (char *[]){ "true", NULL };
+    pid_t found = even_process_spawn(&o, NULL);
+    enough = true;
+    pthread_join(thread, &n);
+    close_pair(p);
+    assert_int_equal(missing, -ENOENT);
+    assert_true(found > 0);
+    assert_true((intptr_t)n > 0);
+    for (intptr_t left = (intptr_t)n + 1; left > 0; left--)
+        assert_true(wait(NULL) > 0);
+    no_child_left();
+}
+
 /* A program between two pipes, which are read and written by operations. */
 TEST(a_program_between_two_pipes)
 {

@@ -2,7 +2,8 @@
  *
  * The child shares our memory until it runs its program (vfork), so starting costs the same however large we are. Until
  * then it may do system calls, and nothing else: no allocation, no lock, and no signal handler of ours, which is why all
- * signals are blocked until none has a handler. What fails there comes back through a pipe that a successful exec closes.
+ * signals are blocked until none has a handler. What fails there it leaves in our memory, which tells all once vfork() has
+ * returned. Emulators make a fork of it: their child is heard by a pipe that a successful exec closes.
  * Identities are changed by the bare system calls: the C library's functions would change those of all our threads.
  */
 #include "../base/sys.h"
@@ -39,7 +40,9 @@ struct start {
     char *const *environment;
     int *from;                      /* a copy of the descriptors; NULL: there are none */
     int count;
-    int report;                     /* where a failure goes; its number is above all that the child gets */
+    int report;                     /* a pipe for a failure; its number is above all that the child gets */
+    volatile struct failure failure;    /* volatile: by the child */
+    volatile bool shared;           /* it has our memory: it ran, or failed, before vfork() returned */
 };
 
 static long reset_signals(void)
@@ -153,16 +156,18 @@ static long prepare_and_run(const struct start *s, enum step *step)
 }
 
 /* A separate function, because after vfork() parent and child return into the same frame and the child must not change it. */
-static __attribute__((noinline, noreturn)) void child(const struct start *s)
+static __attribute__((noinline, noreturn)) void child(struct start *s)
 {
     enum step step;
+    s->shared = true;
     struct failure f = { (int32_t)prepare_and_run(s, &step), 0 };
     f.step = (int32_t)step;
+    s->failure = f;
     (void)!write(s->report, &f, sizeof f);
     _exit(127);
 }
 
-static __attribute__((noinline)) pid_t fork_child(const struct start *s)
+static __attribute__((noinline)) pid_t fork_child(struct start *s)
 {
     sigset_t all, before;
     sigfillset(&all);
@@ -185,14 +190,17 @@ static void reap(pid_t pid)
         ;
 }
 
-/* The child runs, or has ended with a failure. */
-static long hear(pid_t pid, int from, struct failure *f)
+/* The child runs, or has ended with a failure. The pipe is a last resort: a fork in another thread may have a copy of the end
+ * that it waits for, for as long as it lives. */
+static long hear(const struct start *s, pid_t pid, int from, struct failure *f)
 {
-    long n;
-    do
-        n = even__sys(read(from, f, sizeof *f));
-    while (n == -EINTR);
-    if (n == 0)
+    long n = 0;
+    *f = s->failure;
+    if (!s->shared)
+        do
+            n = even__sys(read(from, f, sizeof *f));
+        while (n == -EINTR);
+    if (n == 0 && f->error == 0)
         return 0;
     if (n < 0)
         kill(pid, SIGKILL);     /* it may run, and nobody would know of it */
@@ -243,8 +251,8 @@ static long open_report(int report[2], int count)
 
 pid_t even_process_spawn(const even_process_options *o, const char **failed)
 {
-    struct start s = { .o = o, .count = o->descriptors ? (int)o->descriptor_count : 0 };
     struct failure f = { 0, -1 };
+    struct start s = { .o = o, .count = o->descriptors ? (int)o->descriptor_count : 0, .failure = f };
     int report[2];
 
     if (failed)
@@ -265,7 +273,7 @@ pid_t even_process_spawn(const even_process_options *o, const char **failed)
         s.report = report[1];
         pid_t pid = fork_child(&s);
         close(report[1]);
-        rc = pid < 0 ? pid : hear(pid, report[0], &f);
+        rc = pid < 0 ? pid : hear(&s, pid, report[0], &f);
         close(report[0]);
         if (rc == 0)
             rc = pid;
