@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -234,6 +236,96 @@ TEST(what_is_not_watched_is_not_told)
         assert_int_equal(WEXITSTATUS(status), 5);
     }
     close_loop();
+}
+
+/* A child of ours that somebody else traces, and that is killed: until `go` can be read, its tracer does not look at it. */
+static pid_t traced_child(pid_t *tracer, int go[2])
+{
+    int ready[2];
+    char c = 'y';
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+        pause();
+        _exit(0);
+    }
+    assert_true(pid > 0);
+    *tracer = fork();
+    if (*tracer == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0)
+            c = 'n';
+        (void)!write(ready[1], &c, 1);
+        (void)!read(go[0], &c, 1);
+        waitpid(pid, NULL, __WALL);
+        _exit(0);
+    }
+    assert_true(*tracer > 0);
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    close_pair(ready);
+    kill(pid, SIGKILL);
+    if (c == 'n') {
+        kill(*tracer, SIGKILL);
+        test_skip("no ptrace here");
+    }
+    return pid;
+}
+
+static void stop_loop(even_handle *h)
+{
+    (void)h;
+    even_loop_stop(loop);
+}
+
+TEST(a_child_that_its_tracer_holds_is_waited_for_in_peace)
+{
+    enum { LOOKS_MAX = 20 };
+    even_timer enough = EVEN_TIMER(stop_loop);
+    struct watched w;
+    pid_t tracer;
+    int go[2];
+    open_loop();
+    watch(&w, traced_child(&tracer, go));
+    assert_int_equal(poll(&(struct pollfd){ w.process.descriptor, POLLIN, 0 }, 1, 5000), 1);
+    uint64_t before = loop->passes;
+    assert_int_equal(even_call_later(loop, &enough, 0.25), 0);
+    assert_int_equal(even_loop_run_forever(loop), 0);
+    assert_int_equal(w.place, 0);
+    assert_true(loop->passes - before < LOOKS_MAX);
+    put(go[1], "!");
+    run_all();
+    assert_true(WIFSIGNALED(w.process.status));
+    assert_int_equal(WTERMSIG(w.process.status), SIGKILL);
+    assert_int_equal(waitpid(tracer, NULL, 0), tracer);
+    no_child_left();
+    close_loop();
+    close_pair(go);
+}
+
+TEST(one_that_its_tracer_holds_is_watched_no_longer)
+{
+    even_timer enough = EVEN_TIMER(stop_loop);
+    struct watched w;
+    pid_t tracer;
+    int go[2], status;
+    open_loop();
+    pid_t pid = traced_child(&tracer, go);
+    watch(&w, pid);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(even_call_later(loop, &enough, 0.02), 0);
+        assert_int_equal(even_loop_run_forever(loop), 0);
+        even_process_unwatch(&w.process);
+    }
+    assert_int_equal(w.place, 0);
+    put(go[1], "!");
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WTERMSIG(status), SIGKILL);
+    assert_int_equal(waitpid(tracer, NULL, 0), tracer);
+    close_loop();
+    close_pair(go);
 }
 
 /* ---- the start ---- */

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -304,13 +305,38 @@ static int status_of(const siginfo_t *info)
     return info->si_code == CLD_EXITED ? (status & 0xff) << 8 : (status & 0x7f) | (info->si_code == CLD_DUMPED ? 0x80 : 0);
 }
 
+/* Its debugger has it first, and meanwhile the descriptor is readable without cease: look again at longer and longer intervals.
+ * By a timer of the kernel's, which is watched instead; the loop's may go by a clock of the program's. */
+static int look_later(even_process *p)
+{
+    enum { SHORTEST = 1000 * 1000, LONGEST = 128 * SHORTEST };  /* ns */
+    struct itimerspec t = { .it_interval.tv_nsec = SHORTEST };
+    int timer = p->watch.fd;
+
+    if (timer != p->descriptor) {
+        timerfd_gettime(timer, &t);
+        if (t.it_interval.tv_nsec < LONGEST)
+            t.it_interval.tv_nsec *= 2;
+    } else {
+        if ((timer = (int)even__sys(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC))) < 0)
+            return 0;       /* then we look in each pass */
+        even_watch_stop(&p->watch);
+        int rc = even_watch_start(p->loop, &p->watch, timer, POLLIN, p->watch.handle.run);
+        if (rc < 0)
+            return rc;
+    }
+    t.it_value = t.it_interval;
+    timerfd_settime(timer, 0, &t, NULL);
+    return 0;
+}
+
 static void ended(even_handle *h)
 {
     even_process *p = even__container_of(h, even_process, watch.handle);
     siginfo_t info;
     int rc = look(p, &info, 0);
-    if (rc == 0 && info.si_pid == 0)
-        return;     /* its debugger has it first */
+    if (rc == 0 && info.si_pid == 0 && (rc = look_later(p)) == 0)
+        return;
     p->status = rc < 0 ? rc : status_of(&info);
     even_process_unwatch(p);
     p->handle.run(&p->handle);
@@ -347,6 +373,8 @@ void even_process_unwatch(even_process *p)
     if (!p->loop)
         return;
     even_watch_stop(&p->watch);
+    if (p->watch.fd != p->descriptor)
+        close(p->watch.fd);
     close(p->descriptor);
     p->descriptor = -1;
     p->loop = NULL;
