@@ -3,6 +3,7 @@
 #define TEST_ON TEST_PLAIN
 #include "story.h"
 #include "stack/stack.h"
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -274,6 +275,66 @@ static void raise_it(void)
     signal(SIGSEGV, SIG_DFL);
     even_run(deep(1));
     raise(SIGSEGV);
+}
+
+static pthread_key_t late;      /* its destructors come after the library's */
+static stack_t in_run[2], at_end;
+static char own_stack[64 * 1024];
+
+static void *runs(void *unused)
+{
+    even_run(deep(1));
+    sigaltstack(NULL, &in_run[0]);
+    return unused;
+}
+
+static void *runs_and_has_its_own(void *unused)
+{
+    runs(NULL);
+    sigaltstack(&(stack_t){ .ss_sp = own_stack, .ss_size = sizeof own_stack }, NULL);
+    pthread_setspecific(late, &at_end);
+    return unused;
+}
+
+static void *runs_again_at_its_end(void *unused)
+{
+    runs(NULL);
+    pthread_setspecific(late, &in_run[1]);
+    return unused;
+}
+
+static void ends_late(void *stack)
+{
+    if (stack == &in_run[1])
+        even_run(deep(1));
+    sigaltstack(NULL, stack);
+}
+
+static void end_thread(void *(*body)(void *))
+{
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, body, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static bool is_mapped(const stack_t *s)
+{
+    unsigned char there;
+    assert_false(s->ss_flags & SS_DISABLE);
+    return mincore(s->ss_sp, 1, &there) == 0;
+}
+
+TEST(a_thread_takes_its_alternate_stack_along, .on = TEST_ALL, .no_faults = true)
+{
+    end_thread(runs);
+    assert_false(is_mapped(&in_run[0]));
+    assert_int_equal(pthread_key_create(&late, ends_late), 0);
+    end_thread(runs_and_has_its_own);
+    assert_false(is_mapped(&in_run[0]));
+    assert_ptr_equal(at_end.ss_sp, own_stack);
+    end_thread(runs_again_at_its_end);
+    assert_false(is_mapped(&in_run[0]));
+    assert_false(is_mapped(&in_run[1]));
 }
 
 TEST(a_raised_sigsegv_kills, .no_faults = true)

@@ -1,6 +1,7 @@
 /* Says which task overflowed which stack, before the program dies of it. */
 #include "stack.h"
 #include "../base/sys.h"
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,28 +50,56 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
         raise(signal_number);
 }
 
+/* ---- the stack that the handler runs on: not the one that overflowed ---- */
+
+enum { ALTERNATE_SIZE = 64 * 1024 };
+
+static __thread bool watched;
+static pthread_key_t key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void thread_ends(void *alternate)
+{
+    stack_t current;
+    if (sigaltstack(NULL, &current) == 0 && current.ss_sp == alternate)     /* else somebody has put another in its place */
+        sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
+    munmap(alternate, ALTERNATE_SIZE);
+    watched = false;
+}
+
+static void make_key(void)
+{
+    pthread_key_create(&key, thread_ends);
+}
+
+/* False without memory. */
+static bool have_alternate(void)
+{
+    stack_t alternate;
+    if (sigaltstack(NULL, &alternate) < 0 || !(alternate.ss_flags & SS_DISABLE))
+        return true;        /* the program's own */
+    pthread_once(&once, make_key);
+    void *p = even__sys_map(mmap(NULL, ALTERNATE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    if (!p)
+        return false;
+    alternate = (stack_t){ .ss_sp = p, .ss_size = ALTERNATE_SIZE };
+    if (pthread_setspecific(key, p) == 0 && sigaltstack(&alternate, NULL) == 0)
+        return true;
+    pthread_setspecific(key, NULL);
+    munmap(p, ALTERNATE_SIZE);
+    return false;
+}
+
 void even__overflow_watch(const struct even__stack *(*f)(const char **))
 {
-    static __thread bool done;
     struct sigaction current;
-    stack_t alternate;
 
-    if (done)
+    if (watched)
         return;
-    done = true;
+    watched = true;
     describe = f;
-    /* The handler must not run on the stack that overflowed. The thread keeps this small mapping until it ends. */
-    if (sigaltstack(NULL, &alternate) == 0 && (alternate.ss_flags & SS_DISABLE)) {
-        size_t size = 64 * 1024;
-        void *p = even__sys_map(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-        if (!p)
-            return;
-        alternate = (stack_t){ .ss_sp = p, .ss_size = size };
-        if (sigaltstack(&alternate, NULL) < 0) {
-            munmap(p, size);
-            return;
-        }
-    }
+    if (!have_alternate())
+        return;
     if (sigaction(SIGSEGV, NULL, &current) == 0 && !(current.sa_flags & SA_SIGINFO) && current.sa_handler == SIG_DFL) {
         struct sigaction ours = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
         sigemptyset(&ours.sa_mask);
