@@ -103,8 +103,8 @@ __attribute__((no_sanitize("thread")))
 #endif
 void even__stack_main(void)
 {
-    even__stack_begin(&even__thread.root);
     struct even__task *t = even__thread.task;
+    even__stack_begin(&even__thread.root, t->stack);
     even__body_run(t->object);
     t->over = true;
     if (t->own_rounding)
@@ -387,6 +387,8 @@ static void abandon(struct even__task *t, int status)
     t->waits_for = NULL;
     if (!pthread_equal(((struct even__tasks *)t->loop->tasks)->thread, pthread_self()))
         t->stack = NULL;            /* of another thread's pool */
+    if (t->stack)
+        even__stack_abandon(t->stack);
     task_over(t, status);
 }
 

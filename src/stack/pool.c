@@ -12,24 +12,6 @@
 #else
 #define VALGRIND_STACK_REGISTER(low, high) 0
 #endif
-#ifdef EVEN__TSAN
-#include <sanitizer/tsan_interface.h>
-#define NEW_FIBER() __tsan_create_fiber(0)
-#define END_FIBER(f) __tsan_destroy_fiber(f)
-#else
-#define NEW_FIBER() NULL
-#define END_FIBER(f) ((void)(f))
-#endif
-#ifdef EVEN__ASAN
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/lsan_interface.h>
-#define ROOT_REGION(p, n) __lsan_register_root_region(p, n)
-#define NO_ROOT_REGION(p, n) __lsan_unregister_root_region(p, n)
-#else
-#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)0)
-#define ROOT_REGION(p, n) ((void)0)
-#define NO_ROOT_REGION(p, n) ((void)0)
-#endif
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -44,6 +26,7 @@ struct chunk {
     struct chunk *next;
     char *memory;
     size_t size;
+    unsigned class;
 };
 
 /* A stack whose pages were given back, its descriptor's too: all that is known of it. */
@@ -80,13 +63,15 @@ static void thread_ends(void *data)
     struct pool *pool = data;
     for (unsigned c = 0; c < CLASSES; c++) {
         for (struct even__stack *s = pool->class[c].idle; s; s = s->next)
-            END_FIBER(s->fiber);
+            even__sanitizer_end(s->fiber);
         for (unsigned i = 0; i < pool->class[c].cold_count; i++)
-            END_FIBER(pool->class[c].cold[i].fiber);
+            even__sanitizer_end(pool->class[c].cold[i].fiber);
         even__free(pool->class[c].cold);
     }
     for (struct chunk *c = pool->chunks, *next; c; c = next) {
         next = c->next;
+        if (even__sanitized)
+            even__sanitizer_unmap(c->memory, c->size);
         munmap(c->memory, c->size);
         even__free(c);
     }
@@ -97,6 +82,7 @@ static void thread_ends(void *data)
 static void make_key(void)
 {
     pthread_key_create(&key, thread_ends);
+    even__sanitizer_find();
 }
 
 static struct pool *pool_of_thread(void)
@@ -147,6 +133,7 @@ static int grow(struct pool *pool, unsigned number)
     if (!chunk)
         return -ENOMEM;
     chunk->size = n * slot;
+    chunk->class = number;
     chunk->memory = even__sys_map(mmap(NULL, chunk->size, PROT_READ | PROT_WRITE,
                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     if (!chunk->memory) {
@@ -161,11 +148,16 @@ static int grow(struct pool *pool, unsigned number)
     return 0;
 }
 
-static struct even__stack *describe(char *low, unsigned number, void *fiber)
+static struct even__stack *descriptor(char *low, unsigned number)
 {
     /* Stacks lie a multiple of pages apart: their tops would fall into the same few sets of the caches. */
     size_t colour = (uintptr_t)low / (EVEN__GUARD + whole(number)) % COLOURS * CACHE_LINE;
-    struct even__stack *s = (struct even__stack *)(void *)(low + whole(number) - sizeof *s - colour);
+    return (struct even__stack *)(void *)(low + whole(number) - sizeof(struct even__stack) - colour);
+}
+
+static struct even__stack *describe(char *low, unsigned number, void *fiber)
+{
+    struct even__stack *s = descriptor(low, number);
     *s = (struct even__stack){ .low = low, .size = whole(number), .class = number, .fiber = fiber };
     return s;
 }
@@ -183,20 +175,20 @@ static even__noinline struct even__stack *new_stack(struct pool *pool, unsigned 
         return NULL;
     char *low = c->fresh + EVEN__GUARD;
     c->fresh = low + whole(number);
-    struct even__stack *s = describe(low, number, NEW_FIBER());
+    struct even__stack *s = describe(low, number, NULL);
     (void)VALGRIND_STACK_REGISTER(low, (char *)s);
     return s;
 }
 
-static even__noinline struct even__stack *take_first(size_t size, int *error);
+static even__noinline struct even__stack *get_first(size_t size, int *error);
 
-static struct even__stack *take(size_t size, int *error)
+struct even__stack *even__stack_get(size_t size, int *error)
 {
     struct pool *pool = mine;
     unsigned number = 1;
 
     if (even__unlikely(!pool))
-        return take_first(size, error);
+        return get_first(size, error);
     if (even__unlikely(size)) {
         for (number = 0; number < CLASSES && classes[number] < size; number++)
             continue;
@@ -215,20 +207,12 @@ static struct even__stack *take(size_t size, int *error)
     return s;
 }
 
-static even__noinline struct even__stack *take_first(size_t size, int *error)
+static even__noinline struct even__stack *get_first(size_t size, int *error)
 {
     if (pool_of_thread())
-        return take(size, error);
+        return even__stack_get(size, error);
     *error = -ENOMEM;
     return NULL;
-}
-
-struct even__stack *even__stack_get(size_t size, int *error)
-{
-    struct even__stack *s = take(size, error);
-    if (even__likely(s != NULL))
-        ROOT_REGION(s->low, s->size);   /* what only a suspended task knows is no leak */
-    return s;
 }
 
 /* Give back all of a class but the `keep` hottest. */
@@ -273,13 +257,21 @@ void even__stack_put(struct even__stack *s)
 {
     struct pool *pool = mine;
     struct class *c = &pool->class[s->class];
-    NO_ROOT_REGION(s->low, s->size);
-    ASAN_UNPOISON_MEMORY_REGION(s->low, s->size);   /* frames that were left without being unwound */
     s->next = c->idle;
     c->idle = s;
     c->idle_count++;
     if (even__unlikely(++pool->puts % LOOK_EVERY == 0))
         look(pool);
+}
+
+void even__stacks_each(void (*visit)(struct even__stack *))
+{
+    for (struct chunk *c = mine ? mine->chunks : NULL; c; c = c->next)
+        for (char *low = c->memory + EVEN__GUARD; low < c->memory + c->size; low += whole(c->class) + EVEN__GUARD) {
+            struct even__stack *s = descriptor(low, c->class);
+            if (s->low == low)      /* not one that was never used, or was given back */
+                visit(s);
+        }
 }
 
 size_t even__stack_high_water(const struct even__stack *s)

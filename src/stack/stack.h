@@ -18,7 +18,7 @@ struct even__stack {
     char *low;                      /* the lowest usable byte: the guard ends here */
     uint32_t size;                  /* from there on, this and EVEN__STACK_OWN included */
     uint32_t class;
-    void *fiber;                    /* ThreadSanitizer's, or AddressSanitizer's fake stack */
+    void *fiber;                    /* ThreadSanitizer's, or AddressSanitizer's fake stack while it is left */
 };
 
 /* A stack of at least `size` bytes (0: the default), from this thread's pool; NULL and *error (-ENOMEM, -EINVAL for more than
@@ -31,6 +31,9 @@ void even__stack_put(struct even__stack *stack);
  * back without being asked.) */
 void even__stacks_trim(unsigned keep);
 
+/* Those of this thread's pool that are, or were, in use. */
+void even__stacks_each(void (*visit)(struct even__stack *stack));
+
 /* Bytes that were ever used of it since it was mapped or trimmed. */
 size_t even__stack_high_water(const struct even__stack *stack);
 
@@ -41,53 +44,71 @@ static inline void even__stack_reset(struct even__stack *s)
                                          (void *)(uintptr_t)even__stack_entry };
 }
 
-/* ---- switching, with the sanitizers told ---- */
+/* ---- switching ---- */
 
 /* The thread's own context: the loop's. */
 struct even__root {
     struct even__context context;
-    void *fiber;
-    const void *bottom;
+    void *fiber;                    /* ThreadSanitizer's, or AddressSanitizer's fake stack while it is left, */
+    const void *bottom;             /* and what that knows of the stack itself */
     size_t size;
 };
 
-#if defined(EVEN__ASAN) || defined(EVEN__TSAN)
-#define EVEN__SWITCHING             /* switch.c: functions of their own, uninstrumented */
-#else
+/* Is there a sanitizer in the program, whatever the library was built with? Then it is told of stacks and switches, by the
+ * functions of switch.c. Known with the process's first stack. */
+extern bool even__sanitized __attribute__((visibility("hidden")));
+void even__sanitizer_find(void);
+void even__sanitizer_enter(struct even__root *root, struct even__stack *stack);
+void even__sanitizer_leave(struct even__root *root, struct even__stack *stack);
+void even__sanitizer_exit(struct even__root *root, struct even__stack *stack) __attribute__((noreturn));
+void even__sanitizer_begin(struct even__root *root, struct even__stack *stack);
+void even__sanitizer_abandon(struct even__stack *stack);
+void even__sanitizer_unmap(void *memory, size_t size);
+void even__sanitizer_end(void *fiber);
+
 /* Inline, and so is what calls them: each function less that returns after a switch (base.h). */
 #define EVEN__SWITCHING static inline __attribute__((always_inline))
-#endif
-/* From the loop onto a stack, until it leaves. */
-EVEN__SWITCHING void even__stack_enter(struct even__root *root, struct even__stack *stack);
-/* From the stack to the loop, until it is entered again. */
-EVEN__SWITCHING void even__stack_leave(struct even__root *root, struct even__stack *stack);
-/* The same for the last time. */
-EVEN__SWITCHING void even__stack_exit(struct even__root *root, struct even__stack *stack) __attribute__((noreturn));
-/* The first thing on a new stack. */
-EVEN__SWITCHING void even__stack_begin(struct even__root *root);
 
-#if !defined(EVEN__ASAN) && !defined(EVEN__TSAN)
+/* From the loop onto a stack, until it leaves. */
 EVEN__SWITCHING void even__stack_enter(struct even__root *root, struct even__stack *stack)
 {
-    even__switch_asm(&root->context, &stack->context);
+    if (even__unlikely(even__sanitized))
+        even__sanitizer_enter(root, stack);
+    else
+        even__switch_asm(&root->context, &stack->context);
 }
 
+/* From the stack to the loop, until it is entered again. */
 EVEN__SWITCHING void even__stack_leave(struct even__root *root, struct even__stack *stack)
 {
-    even__switch_asm(&stack->context, &root->context);
+    if (even__unlikely(even__sanitized))
+        even__sanitizer_leave(root, stack);
+    else
+        even__switch_asm(&stack->context, &root->context);
 }
 
-EVEN__SWITCHING void even__stack_exit(struct even__root *root, struct even__stack *stack)
+/* The same for the last time. */
+EVEN__SWITCHING __attribute__((noreturn)) void even__stack_exit(struct even__root *root, struct even__stack *stack)
 {
+    if (even__unlikely(even__sanitized))
+        even__sanitizer_exit(root, stack);
     even__switch_asm(&stack->context, &root->context);
     __builtin_unreachable();
 }
 
-EVEN__SWITCHING void even__stack_begin(struct even__root *root)
+/* The first thing on a new stack. */
+EVEN__SWITCHING void even__stack_begin(struct even__root *root, struct even__stack *stack)
 {
-    (void)root;
+    if (even__unlikely(even__sanitized))
+        even__sanitizer_begin(root, stack);
 }
-#endif
+
+/* A stack that was left will never be entered again; its frames stay as they are. */
+static inline void even__stack_abandon(struct even__stack *stack)
+{
+    if (even__sanitized)
+        even__sanitizer_abandon(stack);
+}
 
 /* What runs on a new stack: the layer above defines it. It never returns. */
 void even__stack_main(void) __attribute__((noreturn));
