@@ -168,6 +168,12 @@ void even__heap_each(void (*visit)(void *, void *), void *data)
             visit((char *)c + at, data);
 }
 
+void even__heap_chunks(void (*visit)(void *, size_t))
+{
+    for (struct even__chunk *c = even__heap_mine ? even__heap_mine->chunks : NULL; c; c = c->next)
+        visit(c, c->used);
+}
+
 size_t even__heap_live(void)
 {
     struct even__heap *heap = even__heap_mine;

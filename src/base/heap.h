@@ -119,6 +119,9 @@ static inline void even__heap_free(void *p)
 /* Call `visit` on each awaitable's cell of this thread's heap that was ever handed out, freed ones too. */
 void even__heap_each(void (*visit)(void *cell, void *data), void *data);
 
+/* The same for all that it has in use, in large pieces. */
+void even__heap_chunks(void (*visit)(void *memory, size_t size));
+
 /* Cells of this thread's heap that are handed out. */
 size_t even__heap_live(void);
 

@@ -3,6 +3,7 @@
  *
  * Uninstrumented: between the telling and the switch nothing may run that keeps its own account of the stack. */
 #include "stack.h"
+#include "../base/heap.h"
 #include <stdlib.h>
 
 #define UNINSTRUMENTED __attribute__((no_sanitize("address"), no_sanitize("thread"), noinline))
@@ -33,6 +34,11 @@ static size_t usable(const struct even__stack *stack)
     return (size_t)((const char *)stack - stack->low);
 }
 
+static void keep(void *memory, size_t size)
+{
+    __lsan_register_root_region(memory, size);
+}
+
 /* The frames of a fake stack that is left, if there is one; its size, which nobody tells, depends on that of the stack. */
 static void keep_frames(void *fake, size_t size)
 {
@@ -44,7 +50,7 @@ static void keep_frames(void *fake, size_t size)
     for (char *p = fake; p < end; p += SMALLEST) {
         void *from, *to;
         if (__asan_addr_is_in_fake_stack(fake, p, &from, &to)) {
-            __lsan_register_root_region(from, (size_t)((char *)to - (char *)from));
+            keep(from, (size_t)((char *)to - (char *)from));
             p = (char *)to - SMALLEST;
         }
     }
@@ -55,14 +61,16 @@ static void keep_frames_of(struct even__stack *stack)
     keep_frames(stack->fiber, usable(stack));
 }
 
-/* Somebody called exit() while there were tasks. What the stacks know that are left is no leak: those of tasks, and the thread's
- * own, if it was a task. */
+/* Somebody called exit() while there were tasks. No leak is what their objects know, and the stacks that are left: those of tasks
+ * and, if it was a task, the thread's own. */
 static void at_exit(void)
 {
+    if (even__heap_live() > 0)
+        even__heap_chunks(keep);
     even__stacks_each(keep_frames_of);
-    if (left) {
-        const char *sp = left->context.sp, *top = (const char *)left->bottom + left->size;
-        __lsan_register_root_region(sp, (size_t)(top - sp));
+    if (left && left->bottom) {
+        char *sp = left->context.sp;
+        keep(sp, (size_t)((const char *)left->bottom + left->size - sp));
         keep_frames(left->fiber, left->size);
     }
 }
@@ -70,7 +78,7 @@ static void at_exit(void)
 void even__sanitizer_find(void)
 {
     even__sanitized = __sanitizer_start_switch_fiber || __lsan_register_root_region || __tsan_switch_to_fiber;
-    if (__asan_addr_is_in_fake_stack && __lsan_register_root_region)
+    if (__lsan_register_root_region)
         atexit(at_exit);    /* it comes before the sanitizer's own, which was registered earlier */
 }
 
@@ -78,7 +86,7 @@ void even__sanitizer_find(void)
 static void begins(struct even__stack *stack)
 {
     if (__lsan_register_root_region)
-        __lsan_register_root_region(stack->low, stack->size);
+        keep(stack->low, stack->size);
 }
 
 static void ends(struct even__stack *stack)

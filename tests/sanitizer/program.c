@@ -55,7 +55,7 @@ __attribute__((noinline, no_sanitize("address"))) static void forget(void)
         below[i] = 0;
 }
 
-/* While others sleep, and what they and main() know is no leak. */
+/* While others sleep, wait, or have not begun, and what they, main() and the library know is no leak. */
 async(int, knows, (bool, for_ever))
 {
     char *volatile known;
@@ -67,14 +67,29 @@ async(int, knows, (bool, for_ever))
     return 0;
 }
 
+async(int, is_given, (char *, text))
+{
+    int length = (int)strlen(text);
+    free(text);
+    return length;
+}
+
+async(int, waits)
+{
+    int results[2];
+    return await(gather(into(&results[0], knows(true)), into(&results[1], knows(true))));
+}
+
 async(int, exits, (int, status))
 {
     for (int i = 0; i < 10; i++)
-        even_detach(create_task(knows(true)));
+        even_detach(create_task(knows(true), .name = "one that knows something"));
+    even_detach(create_task(waits()));
     even_detach(create_task(knows(false)));
     await(even_sleep(0.01));
     even_detach(create_task(sleeps(1000, 10)));
     await(even_sleep(0));
+    even_detach(create_task(is_given(strdup("what nobody has seen"))));
     exit(status);
 }
 
