@@ -18,8 +18,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$")
     list(APPEND EVEN_LIBRARY_FLAGS -mno-red-zone -fcf-protection=none)
 endif()
 
-# What is built names no directory of the machine that built it.
-add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
+# What is built names no directory of the machine that built it; a debugger that is started in the tree finds the sources.
+add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/= -ffile-prefix-map=${CMAKE_BINARY_DIR}=.)
 
 add_compile_definitions(_GNU_SOURCE)
 add_compile_options(${EVEN_OPTIMIZE})

@@ -137,7 +137,7 @@ static void release(even_awaitable *x)
 static even__noinline bool is_in_use(even_awaitable *x, const void *site)
 {
     char name[DESCRIBED_MADE_MAX], where[EVEN__SITE_MAX];
-    if (x->state != EVEN_ACTIVE || (even__is_future(x) && !x->waiters))
+    if (even__is_future(x) && !x->waiters)
         return false;
     if (even__report_wanted(site))
         even__report("%s was given up once too often (even_detach(), even_unref()), while %s; at %s",
@@ -149,7 +149,7 @@ static even__noinline bool is_in_use(even_awaitable *x, const void *site)
 
 static even__noinline void last_unref(even_awaitable *x, const void *site)
 {
-    if (is_in_use(x, site))
+    if (even__unlikely(x->state == EVEN_ACTIVE) && is_in_use(x, site))
         return;
     if (x->state == EVEN_INERT)
         report_never_awaited(x);
@@ -416,6 +416,7 @@ static inline int fetch(struct even__task *t, even_awaitable *x)
 static even__noinline void note_delivery(struct even__task *t, const void *site)
 {
     t->canceled_at = site;
+    t->went_on = false;
     t->must_cancel = false;     /* several requests are one delivery */
     even__trace(CANCELED, .loop = t->loop, .task = t->object, .site = site);
 }
@@ -436,7 +437,8 @@ static even__returns_after_switch int suspend_until_done(struct even__task *t, e
     even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
     even__add_waiter(x, &t->wake);
     t->waits_for = x;
-    t->went_on = t->canceled_at != NULL;
+    if (even__unlikely(t->canceled_at != NULL))
+        t->went_on = true;
     if (even__unlikely(t->must_cancel) && even_cancel_any(x)) {
         t->must_cancel = false;
         t->cancel_sent = true;
@@ -481,7 +483,8 @@ static even__returns_after_switch int let_others_run(struct even__task *t, even_
     even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
     even__call_soon(t->loop, &t->wake);
     t->waits_for = x;
-    t->went_on = t->canceled_at != NULL;
+    if (even__unlikely(t->canceled_at != NULL))
+        t->went_on = true;
     even__task_suspend(t);
     t->waits_for = NULL;
     return over(t, x);
