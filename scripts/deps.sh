@@ -9,7 +9,8 @@ for goal in "$@"; do
     test) packages="$packages g++ libcmocka-dev valgrind python3 python3-venv" ;;
     clang) packages="$packages clang" ;;
     check)
-        packages="$packages clang libclang-rt-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross util-linux"
+        packages="$packages clang libclang-rt-dev clang-format gdb"
+        packages="$packages qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross util-linux"
         ;;
     python) packages="$packages python3-dev python3-venv libpython3.11-testsuite openssl" ;;
     bench) packages="$packages g++ libuv1-dev libboost-context-dev libssl-dev openssl strace valgrind wrk" ;;

@@ -109,10 +109,19 @@ FILE = re.compile(rf"(?<![\w/.<*+-])(?:(?:{FOLDERS})/[\w./*-]*"
                   r"|(?:[\w*-][\w.*-]*/)*[\w*-][\w.*-]*\.(?:c|h|S|cpp|py|pyi|sh|md|txt|toml|cmake|json)\b(?![\w.]*[\w(]))")
 
 
+@functools.cache
+def own(by):
+    """What a document's own programs are called, and what stands in them: those whose first line is their name (test_debugging.py
+    runs them)."""
+    blocks = re.findall(r"^```\w+\n(?:/\*|#) (\S+\.\w+).*\n((?s:.*?))^```$", PROSE[by] if by.endswith(".md") else "", re.M)
+    names = {word for _, text in blocks for word in re.findall(r"[A-Za-z_]\w*", text)}
+    return names | {f"{word}__body" for word in names} | {name for name, _ in blocks}
+
+
 def is_there(name, by):
     """A file or a folder: from the top, from where it is named, or by the end of its path; of a program, its source."""
     name = name.rstrip("./")
-    if name in ELSEWHERE or (ROOT / name).exists() or (ROOT / by).parent.joinpath(name).exists():
+    if name in ELSEWHERE or name in own(by) or (ROOT / name).exists() or (ROOT / by).parent.joinpath(name).exists():
         return True
     name = re.sub("^build/", "", name)
     return any(fnmatch.fnmatch("/" + file, f"*/{wanted}") for file in TREE for wanted in (name, name + ".c"))
@@ -197,12 +206,12 @@ def check_cmake_option(m, by):
 
 
 def check_call(m, by):
-    return None if m[1] in WORDS else f"there is no function {m[1]}()"
+    return None if m[1] in WORDS or m[1] in own(by) else f"there is no function {m[1]}()"
 
 
 def check_span(m, by):
     """A name alone, perhaps with arguments, in a document: the last part of a dotted one."""
-    return None if m[1] in WORDS else f"no code has the name {m[1]}"
+    return None if m[1] in WORDS or m[1] in own(by) else f"no code has the name {m[1]}"
 
 
 def check_hyphened(m, by):
