@@ -32,6 +32,11 @@ check:
 	@scripts/check.sh test clang debug asan tsan clang-asan valgrind nth seeds aarch64 \
 		python python-asan python-wheel python-nth python-leaks python-all
 
+# The four above on fresh machines: Debian 12 and 13, and sid where its packages install. As root; some N minutes, and at once
+# where this very tree has passed.
+clean-rooms:
+	@scripts/clean-room.sh --kept bookworm trixie sid
+
 # Ours and the peers', in turn: ratios of processor time an operation.
 bench:
 	@scripts/deps.sh build bench
@@ -59,4 +64,4 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: build run test bench-python python test-python check bench install symbols format clean
+.PHONY: build run test bench-python python test-python check clean-rooms bench install symbols format clean
