@@ -43,6 +43,7 @@ leave() {
     [ -z "$room" ] || rm -rf --one-file-system "$room" 2>/dev/null ||
         { sleep 1; rm -rf --one-file-system "$room"; }      # its last processes were still at it
     room=
+    rm -f "$place"/results/*.new
 }
 trap leave EXIT
 trap 'exit 130' INT
@@ -75,7 +76,8 @@ sources() {
 
 # Variables for what runs inside, NAME=VALUE a line: proxies, certificates, pip.
 variables() {
-    env | grep -E '^(PIP_[A-Z_]*|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|GIT_SSL_CAINFO)=|^[a-zA-Z]*_(proxy|PROXY)='
+    env | grep -E '^(PIP_[A-Z_]*|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|GIT_SSL_CAINFO)=|^[a-zA-Z]*_(proxy|PROXY)=' |
+        grep -v '^PIP_\(FIND_LINKS\|CACHE_DIR\)=/'      # folders of this machine's own
 }
 
 # How apt reaches the archives.
@@ -159,7 +161,7 @@ visit() {
             say "$release: make $goal: skipped: packages of Debian's do not install"
             return 3
         fi
-        [ $status = 0 ] || { tail -100 "$log"; echo "   (the whole: $log)"; }
+        [ $status = 0 ] || { tail -40 "$log"; echo "   (the whole: $log)"; }
         say "$release: make $goal: $([ $status = 0 ] && echo passed || echo FAILED), $(figures "$log")$((SECONDS - start)) s"
         [ $status = 0 ] || bad=1
     done
@@ -182,8 +184,8 @@ for release; do
     : >"$result.new"
     visit
     status=$?
-    leave
     mv "$result.new" "$result"
+    leave
     [ $status = 0 ] || [ $status = 3 ] || failed="$failed $release"
 done
 [ -z "$failed" ] || { echo "clean rooms: failed:$failed"; exit 1; }
