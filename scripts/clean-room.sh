@@ -76,7 +76,7 @@ sources() {
 
 # Variables for what runs inside, NAME=VALUE a line: proxies, certificates, pip.
 variables() {
-    env | grep -E '^(PIP_[A-Z_]*|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|GIT_SSL_CAINFO)=|^[a-zA-Z]*_(proxy|PROXY)=' |
+    env | grep -E '^(PIP_[A-Z_]*|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|[a-z]*_proxy|[A-Z]*_PROXY)=' |
         grep -v '^PIP_\(FIND_LINKS\|CACHE_DIR\)=/'      # folders of this machine's own
 }
 
