@@ -32,7 +32,7 @@ check:
 	@scripts/check.sh test clang debug asan tsan clang-asan valgrind nth seeds aarch64 \
 		python python-asan python-wheel python-nth python-leaks python-all
 
-# The four above on fresh machines: Debian 12 and 13, and sid where its packages install. As root; some N minutes, and at once
+# The four above on fresh machines: Debian 12 and 13, and sid where its packages install. As root; some 20 minutes, and at once
 # where this very tree has passed.
 clean-rooms:
 	@scripts/clean-room.sh --kept bookworm trixie sid

@@ -22,11 +22,18 @@ def main():
         print("skipped: this Python is older than 3.11")
         return 77
     program = sys.argv[1]
-    expected = events([sys.executable, str(pathlib.Path(__file__).with_name("scenarios.py"))])
+    asyncio = [sys.executable, str(pathlib.Path(__file__).with_name("scenarios.py"))]
+    expected = events(asyncio)
     failed = False
     wanted = os.environ.get("EVENLOOP_BACKEND")
     for backend in [wanted] if wanted else ["epoll", "sim", ""]:
-        got = events([program], EVENLOOP_BACKEND=backend) if backend else events([program])
+        environment = {"EVENLOOP_BACKEND": backend} if backend else {}
+        got = events([program], **environment)
+        # Real timers are 10 ms apart, and a busy machine may stop for longer, with asyncio or with us: another two times, then.
+        for _ in range(2):
+            if got == expected or backend == "sim":
+                break
+            expected, got = events(asyncio), events([program], **environment)
         if got != expected:
             failed = True
             name = f"evenloop on {backend or 'its own choice'}"
