@@ -28,6 +28,10 @@ class Factory:
         self.made.append(Recorder())
         return self.made[-1]
 
+    def connected(self):
+        """How many have a transport: one is made a pass of the loop before."""
+        return sum(hasattr(protocol, "transport") for protocol in self.made)
+
 
 class Accept(LoopTest):
     def setUp(self):
@@ -57,7 +61,7 @@ class Accept(LoopTest):
                     await until(lambda: len(self.problems) == 2)        # it tries again: one report of that
                     self.assertEqual(protocols.made, [])
                 self.assertEqual(self.told(), ["socket.accept() out of system resource"] * 2)
-                await until(lambda: len(protocols.made) == 5)
+                await until(lambda: protocols.connected() == 5)
                 server.close()
                 for protocol in protocols.made:
                     protocol.transport.abort()
@@ -74,10 +78,10 @@ class Accept(LoopTest):
                 with none_left(2):
                     connect()
                     await until(lambda: self.problems)
-                    await until(lambda: len(protocols.made) == 2)
+                    await until(lambda: protocols.connected() == 2)
                     protocols.made[0].transport.abort()                 # makes room for another
-                    await until(lambda: len(protocols.made) == 3)
-                await until(lambda: len(protocols.made) == 5)
+                    await until(lambda: protocols.connected() == 3)
+                await until(lambda: protocols.connected() == 5)
                 server.close()
                 for protocol in protocols.made:
                     protocol.transport.abort()
