@@ -15,7 +15,9 @@ kept=
 [ $# -gt 0 ] || { echo "usage: scripts/clean-room.sh [--kept] bookworm|trixie|sid ..." >&2; exit 2; }
 for release; do
     case $release in
-    bookworm | trixie | sid) ;;
+    bookworm) ;;
+    trixie) ;;
+    sid) ;;
     *) echo "scripts/clean-room.sh: '$release' is none of bookworm, trixie, sid" >&2; exit 2 ;;
     esac
 done
