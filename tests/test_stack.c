@@ -214,10 +214,10 @@ TEST(an_overflow_names_the_task_and_its_stack, .no_faults = true)
     int status = child(run_overflow, text, sizeof text);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGSEGV);
-    assert_non_null(strstr(text, "task 'overflows' overflowed its stack of 64 KiB"));
+    assert_non_null(strstr(text, "task 'Task-2' (overflows) overflowed its stack of 64 KiB"));
     status = child(run_named_overflow, text, sizeof text);
     assert_int_equal(WTERMSIG(status), SIGSEGV);
-    assert_non_null(strstr(text, "task 'greedy' overflowed its stack of 256 KiB"));
+    assert_non_null(strstr(text, "task 'greedy' (overflows) overflowed its stack of 256 KiB"));
 }
 
 TEST(a_large_local_does_not_jump_over_the_guard, .no_faults = true)

@@ -120,12 +120,12 @@ static void give_signals_back(struct signals *s)
     even__sigpipe_restore();
 }
 
-static const struct even__stack *running_stack(const char **name)
+static const struct even__stack *running_stack(struct even__runner *who)
 {
     struct even__task *t = even__thread.task;
     if (!t)
         return NULL;
-    *name = t->name ? t->name : t->object->kind->name;
+    *who = (struct even__runner){ t->name, t->object->kind->name, t->id };
     return t->stack;
 }
 

@@ -427,9 +427,13 @@ static void free_tasks(even_loop *loop)
 static void give_up(struct even__task *t)
 {
     char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
-    if (even__report_wanted(t->object->kind))
-        even__report("%s went on through a hundred cancellations and is given up; it was first told by the await at %s",
-                 even__describe(t->object, name, sizeof name), even__site_name(t->canceled_at, site, sizeof site));
+    bool wanted = even__report_wanted(t->object->kind);
+    even__describe(t->object, name, sizeof name);
+    if (wanted && t->canceled_at)
+        even__report("%s went on through a hundred cancellations and is given up; it was first told by the await at %s", name,
+                     even__site_name(t->canceled_at, site, sizeof site));
+    else if (wanted)
+        even__report("%s began a hundred awaits that told it of no cancellation, and is given up", name);
     abandon(t, -EVEN_ESTUCK);
 }
 

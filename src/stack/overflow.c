@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* The same for all threads; set by each. */
-static const struct even__stack *(*_Atomic describe)(const char **name);
+static const struct even__stack *(*_Atomic describe)(struct even__runner *who);
 
 /* Async-signal-safe. */
 static char *append(char *at, const char *end, const char *text)
@@ -31,16 +31,23 @@ static char *append_number(char *at, const char *end, size_t n)
 
 static void on_fault(int signal_number, siginfo_t *info, void *context)
 {
-    const char *name = NULL;
-    const struct even__stack *s = describe(&name);
+    struct even__runner who = { NULL, NULL, 0 };
+    const struct even__stack *s = describe(&who);
     char *address = info->si_addr;
     (void)context;
     if (s && info->si_code > 0 && address >= s->low - EVEN__GUARD && address < s->low) {
         char text[256], *end = text + sizeof text, *at = append(text, end, "evenloop: task '");
-        at = append(at, end, name);
-        at = append(at, end, "' overflowed its stack of ");
+        if (who.name) {
+            at = append(at, end, who.name);
+        } else {
+            at = append(at, end, "Task-");
+            at = append_number(at, end, who.id);
+        }
+        at = append(at, end, "' (");
+        at = append(at, end, who.kind);
+        at = append(at, end, ") overflowed its stack of ");
         at = append_number(at, end, (s->size - EVEN__STACK_OWN) / 1024);
-        at = append(at, end, " KiB: make it with create_task(..., .stack_size = ...)\n");
+        at = append(at, end, " KiB; create_task(..., .stack_size = ...) makes one with more\n");
         (void)!write(STDERR_FILENO, text, (size_t)(at - text));
     }
     /* As without us: the instruction faults again, or what was raised is raised again. */
@@ -90,7 +97,7 @@ static bool have_alternate(void)
     return false;
 }
 
-void even__overflow_watch(const struct even__stack *(*f)(const char **))
+void even__overflow_watch(const struct even__stack *(*f)(struct even__runner *))
 {
     struct sigaction current;
 

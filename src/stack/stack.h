@@ -115,8 +115,15 @@ void even__stack_main(void) __attribute__((noreturn));
 
 /* ---- overflow ---- */
 
+/* Whose stack it is. */
+struct even__runner {
+    const char *name;               /* NULL: it is called "Task-<id>" */
+    const char *kind;
+    uint32_t id;
+};
+
 /* Install the handler for this thread, where SIGSEGV has none: says which task overflowed which stack, then dies as before.
- * `describe` gives the running task's stack and name, or NULL; it is called from the handler. */
-void even__overflow_watch(const struct even__stack *(*describe)(const char **name));
+ * `describe` gives the running task's stack and fills in whose it is, or gives NULL; it is called from the handler. */
+void even__overflow_watch(const struct even__stack *(*describe)(struct even__runner *who));
 
 #endif
