@@ -88,6 +88,8 @@ static size_t rest_of(const struct msghdr *message, size_t moved, struct iovec *
     for (size_t i = 0; i < message->msg_iovlen && total < most; i++) {
         struct iovec v = message->msg_iov[i];
         size_t skip = moved < v.iov_len ? moved : v.iov_len;
+        if (v.iov_len == 0)
+            continue;       /* its base may be NULL */
         moved -= skip;
         v.iov_base = (char *)v.iov_base + skip;
         v.iov_len -= skip;
