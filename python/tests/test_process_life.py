@@ -1,6 +1,7 @@
 """Ctrl-C, signals, forks and the end of a process: each program on asyncio's loop and on ours, with one outcome."""
 import pathlib
 import signal
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -75,7 +76,14 @@ class Life(unittest.TestCase):
             path.write_text(PRELUDE + textwrap.dedent(text))
             for loop in loops:
                 with self.subTest(loop, options=options):
-                    check(*outcome(*options, path, signals=signals, EVENLOOP_BACKEND=loop))
+                    try:
+                        result = outcome(*options, path, signals=signals, EVENLOOP_BACKEND=loop)
+                    except subprocess.TimeoutExpired:
+                        if loop != "asyncio":
+                            raise
+                        # Asyncio's loop, once in some ten thousand times, sleeps on: the signal came right before it slept.
+                        result = outcome(*options, path, signals=signals, EVENLOOP_BACKEND=loop)
+                    check(*result)
 
     def same(self, text, says, status=0, error="", **options):
         """The program ends so on each loop; `error` is the last line of the errors."""
