@@ -6,14 +6,23 @@ folder=${1:?usage: scripts/sysroot.sh FOLDER}
 [ -e "$folder/done" ] && exit 0
 mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
 folder=$(cd "$folder" && pwd)
-apt() {
-    apt-get -q -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::lists="$folder/lists" \
+with() {
+    program=$1
+    shift
+    "$program" -q -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::lists="$folder/lists" \
         -o Dir::Cache="$folder/cache" -o Dir::State::status=/dev/null -o APT::Sandbox::User=root "$@"
 }
-apt update
+# The first of them that this release has: from Debian 13 on some have a t64 in their names.
+one_of() {
+    for package; do
+        ! with apt-cache show "$package" >/dev/null 2>&1 || { echo "$package"; return; }
+    done
+    echo "$1"
+}
+with apt-get update
 cd "$folder"
-apt download libcmocka0 libcmocka-dev liburing2 liburing-dev libdw1 libdw-dev libelf1 libelf-dev zlib1g zlib1g-dev \
-    liblzma5 liblzma-dev libbz2-1.0 libbz2-dev
+with apt-get download libcmocka0 libcmocka-dev liburing2 liburing-dev "$(one_of libdw1t64 libdw1)" libdw-dev \
+    "$(one_of libelf1t64 libelf1)" libelf-dev zlib1g zlib1g-dev liblzma5 liblzma-dev libbz2-1.0 libbz2-dev libzstd1 libzstd-dev
 for package in *.deb; do
     dpkg-deb -x "$package" root
     rm "$package"
