@@ -343,8 +343,8 @@ static void raise_interrupt(even_handle *h)
 
 async(int, sleeps_and_is_interrupted, (even_timer *, timer))
 {
-    even_call_later(even_running_loop(), timer, 0.001);
-    return await(even_sleep(100));
+    int rc = even_call_later(even_running_loop(), timer, 0.001);
+    return rc < 0 ? rc : await(even_sleep(100));
 }
 
 async(int, interrupted_in_a_child)

@@ -142,7 +142,7 @@ async(int, failures_by_other_ways)
     even_cancel(f);
     say("%s", even_errname(await(f)));
     __auto_type t = create_task(ends_with_an_int_future(even_future_new(struct int_future)));
-    await(even_sleep(0));
+    try_await(even_sleep(0));       /* it has begun, and gives back what it was given */
     even_cancel(t);
     say("%s", even_errname(await(t)));
     int into = 5;

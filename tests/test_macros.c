@@ -60,7 +60,7 @@ async(int, literals_everywhere)
     return 0;
 }
 
-TEST(compound_literals_live_as_long_as_their_block)
+TEST(compound_literals_live_as_long_as_their_block, .no_faults = true)
 {
     assert_int_equal(even_run(literals_everywhere()), 0);
 }

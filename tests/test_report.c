@@ -299,8 +299,8 @@ static void interrupt(even_handle *h)
 
 async(int, is_interrupted, (even_timer *, timer))
 {
-    even_call_later(even_running_loop(), timer, 0.001);
-    return await(even_sleep(100));
+    int rc = even_call_later(even_running_loop(), timer, 0.001);
+    return rc < 0 ? rc : await(even_sleep(100));
 }
 
 TEST(an_interrupt_is_told_as_one, .on = TEST_KERNEL)
