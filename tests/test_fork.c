@@ -377,3 +377,50 @@ TEST(a_childs_interrupt_is_its_own, .on = TEST_KERNEL)
 #endif
     assert_int_equal(even_run(interrupted_in_a_child()), 0);
 }
+
+/* ---- a signal comes to a thread that has one of the locks, in the middle of a fork ---- */
+
+static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
+EVEN__AT_FORK(.lock = &held);
+static volatile bool is_held, is_forking;
+
+static void forking_begins(void)
+{
+    is_forking = true;
+}
+
+static void *holds_a_lock(void *unused)
+{
+    pthread_mutex_lock(&held);
+    is_held = true;
+    while (!is_forking)
+        usleep(1000);       /* allowed because this thread has no loop */
+    usleep(50000);          /* allowed because it gives the fork time to wait for us */
+    raise(SIGUSR1);
+    pthread_mutex_unlock(&held);
+    return unused;
+}
+
+TEST(a_signal_is_handled_by_a_thread_that_a_fork_waits_for, .on = TEST_KERNEL, .no_faults = true)
+{
+    even_loop *loop = new_loop();
+    even_signal usr1;
+    pthread_t thread;
+    int status = -1;
+#ifdef EVEN__TSAN
+    test_skip("ThreadSanitizer puts signals off");
+#endif
+    assert_int_equal(even_signal_start(loop, &usr1, SIGUSR1, nothing), 0);
+    assert_int_equal(pthread_atfork(forking_begins, NULL, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, holds_a_lock, NULL), 0);
+    while (!is_held)
+        usleep(1000);       /* allowed because nothing else is to be done here */
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    pthread_join(thread, NULL);
+    even_signal_stop(&usr1);
+    close_loop(loop);
+}

@@ -7,15 +7,16 @@ unsigned even__forks;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;    /* of the list, too: nothing registers in the middle of a fork */
 static struct even__at_fork *first;
 
+/* What is no mutex comes last: a signal handler wants it, perhaps in the thread that has a mutex which is waited for here. */
 static void before(void)
 {
     pthread_mutex_lock(&lock);
-    for (struct even__at_fork *e = first; e; e = e->next) {
+    for (struct even__at_fork *e = first; e; e = e->next)
         if (e->lock)
             pthread_mutex_lock(e->lock);
+    for (struct even__at_fork *e = first; e; e = e->next)
         if (e->take)
             e->take();
-    }
 }
 
 static void after(void)

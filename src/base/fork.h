@@ -4,7 +4,8 @@
  *     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
  *     EVEN__AT_FORK(.lock = &lock);
  *
- * Nobody may take one of these locks while holding another: a fork takes them all, in no order that a file could know.
+ * Nobody may take one of these locks while holding another: a fork takes them all, in no order that a file could know. A signal
+ * handler may, but only what is no mutex: that is taken last.
  */
 #ifndef EVEN__FORK_H
 #define EVEN__FORK_H
