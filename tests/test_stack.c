@@ -395,6 +395,41 @@ TEST(every_stack_has_a_guard, .no_faults = true)
     }
 }
 
+#if !defined(EVEN__ASAN) && !defined(EVEN__TSAN)     /* they ask for it themselves before anything of ours may run */
+/* The library asks for it here. */
+static int page_size;
+int getpagesize(void) { return page_size ? page_size : (int)sysconf(_SC_PAGESIZE); }
+
+static void *stacks_lie_apart(void *size)
+{
+    uintptr_t wrong = 0;
+    struct even__stack *stacks[3];
+    int error = 0;
+    for (unsigned i = 0; i < 3; i++)
+        stacks[i] = even__stack_get(*(size_t *)size, &error);
+    for (unsigned i = 0; i < 3; i++) {
+        if (i > 0)
+            wrong |= (uintptr_t)(stacks[i]->low - stacks[0]->low) % (uintptr_t)page_size;
+        even__stack_put(stacks[i]);
+    }
+    return (void *)wrong;
+}
+
+TEST(a_guard_begins_with_a_page_however_large_pages_are, .no_faults = true)
+{
+    size_t sizes[] = { 16 << 10, 64 << 10, 256 << 10 };
+    for (page_size = (int)sysconf(_SC_PAGESIZE); page_size <= 64 << 10; page_size *= 2)
+        for (unsigned i = 0; i < 3; i++) {
+            pthread_t thread;
+            void *wrong = NULL;
+            assert_int_equal(pthread_create(&thread, NULL, stacks_lie_apart, &sizes[i]), 0);
+            pthread_join(thread, &wrong);
+            assert_null(wrong);
+        }
+    page_size = 0;
+}
+#endif
+
 TEST(a_hot_stack_is_used_again)
 {
     int error = 0;

@@ -49,6 +49,13 @@ struct pool {
     struct chunk *chunks;
 };
 
+/* From one stack to the next of its class: whole pages, which have up to 64 KiB on aarch64. */
+static size_t slot_size(unsigned number)
+{
+    size_t page = (size_t)getpagesize();
+    return (EVEN__GUARD + whole(number) + page - 1) / page * page;
+}
+
 /* So often, stacks that nobody has wanted since the last look are given back, the coldest half of them, but for these. */
 enum { COLOURS = 16, CACHE_LINE = 64, LOOK_EVERY = 4096, KEEP = 64 };
 _Static_assert(sizeof(struct even__stack) + COLOURS * CACHE_LINE <= EVEN__STACK_OWN, "a task has all that it asked for");
@@ -126,7 +133,7 @@ static int install_guard(char *p)
 
 static int grow(struct pool *pool, unsigned number)
 {
-    size_t slot = EVEN__GUARD + whole(number);
+    size_t slot = slot_size(number);
     size_t n = CHUNK_BYTES / slot;
     n = n < 1 ? 1 : n > CHUNK_STACKS_MAX ? CHUNK_STACKS_MAX : n;
     struct chunk *chunk = even__calloc(sizeof *chunk);
@@ -151,7 +158,7 @@ static int grow(struct pool *pool, unsigned number)
 static struct even__stack *descriptor(char *low, unsigned number)
 {
     /* Stacks lie a multiple of pages apart: their tops would fall into the same few sets of the caches. */
-    size_t colour = (uintptr_t)low / (EVEN__GUARD + whole(number)) % COLOURS * CACHE_LINE;
+    size_t colour = (uintptr_t)low / slot_size(number) % COLOURS * CACHE_LINE;
     return (struct even__stack *)(void *)(low + whole(number) - sizeof(struct even__stack) - colour);
 }
 
@@ -174,7 +181,7 @@ static even__noinline struct even__stack *new_stack(struct pool *pool, unsigned 
     if ((*error = install_guard(c->fresh)) < 0)
         return NULL;
     char *low = c->fresh + EVEN__GUARD;
-    c->fresh = low + whole(number);
+    c->fresh += slot_size(number);
     struct even__stack *s = describe(low, number, NULL);
     (void)VALGRIND_STACK_REGISTER(low, (char *)s);
     return s;
@@ -267,7 +274,7 @@ void even__stack_put(struct even__stack *s)
 void even__stacks_each(void (*visit)(struct even__stack *))
 {
     for (struct chunk *c = mine ? mine->chunks : NULL; c; c = c->next)
-        for (char *low = c->memory + EVEN__GUARD; low < c->memory + c->size; low += whole(c->class) + EVEN__GUARD) {
+        for (char *low = c->memory + EVEN__GUARD; low < c->memory + c->size; low += slot_size(c->class)) {
             struct even__stack *s = descriptor(low, c->class);
             if (s->low == low)      /* not one that was never used, or was given back */
                 visit(s);
