@@ -678,6 +678,21 @@ TEST(a_datagram_is_all, .on = TEST_KERNEL)
     assert_int_equal(tell(pair[1], "ghi", 3, 0), 3);
     assert_int_equal(hear(pair[0], buffer, 10, MSG_WAITALL), 6);
     assert_int_equal(hear(pair[0], buffer, 2, MSG_WAITALL | MSG_TRUNC), 3);
+
+    char out[] = "The quick brown fox jumps over the lazy dog.", in[sizeof out];        /* however many pieces it is in */
+    struct iovec from[sizeof out], to[sizeof out];
+    struct msghdr sent = { .msg_iov = from, .msg_iovlen = sizeof out }, got = { .msg_iov = to, .msg_iovlen = sizeof out };
+    struct lone l;
+    for (size_t i = 0; i < sizeof out; i++) {
+        from[i] = (struct iovec){ &out[i], 1 };
+        to[i] = (struct iovec){ &in[i], 1 };
+    }
+    even_op_sendmsg(lone(&l), pair[1], &sent, MSG_WAITALL);
+    assert_int_equal(end_of(&l), sizeof out);
+    even_op_recvmsg(lone(&l), pair[0], &got, MSG_WAITALL);
+    assert_int_equal(end_of(&l), sizeof out);
+    assert_int_equal(got.msg_flags, 0);
+    assert_string_equal(in, out);
     close_loop();
     close_pair(pair);
 }

@@ -115,8 +115,12 @@ static long transfer_rest(const even_op *op, size_t *left, bool *last)
         return even__sys(send(op->fd, at, *left, flags));
 
     struct msghdr *message = op->buffer, m = *message;
-    m.msg_iov = rest;
-    *left = rest_of(message, op->moved, rest, sizeof rest / sizeof *rest, &m.msg_iovlen);
+    size_t count;
+    *left = rest_of(message, op->moved, rest, sizeof rest / sizeof *rest, &count);
+    if (op->moved > 0) {    /* the first call has the whole vector, for a datagram is not moved in parts */
+        m.msg_iov = rest;
+        m.msg_iovlen = count;
+    }
     if (op->kind == EVEN_OP_SENDMSG) {
         if (op->moved > 0) {    /* what goes beside the bytes went with the first of them */
             m.msg_control = NULL;
