@@ -5,6 +5,8 @@
 #include "base/base.h"
 #include "loop/loop.h"
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- how often ---- */
 
@@ -57,6 +59,29 @@ TEST(the_end_tells_what_was_left_once, .clean = true, .no_faults = true)
     reports[0] = '\0';
     assert_int_equal(even_run(forgets(0, 0)), 0);
     assert_no_report();
+}
+
+async(int, forgets_and_forks, (pid_t *, child))
+{
+    forget(12);
+    fflush(NULL);
+    *child = fork();
+    if (*child == 0) {
+        reports[0] = '\0';
+        _exit(even_run(forgets(0, 0)) == 0 && report_count() == 0 ? 0 : 1);
+    }
+    return 0;
+}
+
+TEST(what_was_left_is_the_parents_to_tell, .on = TEST_KERNEL, .clean = true, .no_faults = true)
+{
+    int status = -1;
+    pid_t child = -1;
+    capture_reports();
+    assert_int_equal(even_run(forgets_and_forks(&child)), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_reported("2 more like this were not told: coroutine 'forgotten'");
 }
 
 async(int, fails_like_the_others) { return -EPIPE; }

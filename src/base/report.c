@@ -48,7 +48,15 @@ static struct slot {
     char sample[120];           /* the beginning of the last line */
 } slots[SLOTS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-EVEN__AT_FORK(.lock = &lock);
+
+/* The parent tells them. */
+static void forget_untold(void)
+{
+    for (unsigned i = 0; i < SLOTS; i++)
+        slots[i].untold = 0;
+}
+
+EVEN__AT_FORK(.lock = &lock, .in_child = forget_untold);
 
 /* The report that this thread is about to make. */
 static __thread struct {
