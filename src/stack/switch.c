@@ -134,6 +134,7 @@ void even__sanitizer_end(void *fiber)
 
 UNINSTRUMENTED void even__sanitizer_enter(struct even__root *root, struct even__stack *stack)
 {
+    struct even__root *outer = left;    /* a run in a child that was forked in a task */
     left = root;
     if (__tsan_switch_to_fiber) {
         if (!stack->fiber)
@@ -146,7 +147,7 @@ UNINSTRUMENTED void even__sanitizer_enter(struct even__root *root, struct even__
     even__switch_asm(&root->context, &stack->context);
     if (__sanitizer_finish_switch_fiber)
         __sanitizer_finish_switch_fiber(root->fiber, NULL, NULL);
-    left = NULL;
+    left = outer;
 }
 
 UNINSTRUMENTED void even__sanitizer_leave(struct even__root *root, struct even__stack *stack)

@@ -65,6 +65,7 @@ if has address; then
             quiet jump
             quiet reuse
             quiet exit
+            quiet child
             finds "detected memory leaks" leak
             finds stack-buffer-overflow overflow
             [ "$fakes" = 0 ] || finds stack-use-after-return return

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define NEED(condition) ((condition) ? (void)0 : (printf("line %d: " #condition "\n", __LINE__), fflush(stdout), _Exit(3)))
 
@@ -91,6 +92,18 @@ async(int, exits, (int, status))
     await(even_sleep(0));
     even_detach(create_task(is_given(strdup("what nobody has seen"))));
     exit(status);
+}
+
+async(int, exits_in_a_child)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        NEED(even_run(sleeps(0.001, 10)) == 0);
+        exit(0);
+    }
+    NEED(waitpid(child, &status, 0) == child && status == 0);
+    return 0;
 }
 
 static jmp_buf back;
@@ -215,6 +228,8 @@ static __attribute__((noinline)) int run(const char *what)
         NEED(even_run(starts_a_process()) == 0);
     else if (strcmp(what, "exit") == 0)
         even_run(exits(0));
+    else if (strcmp(what, "child") == 0)
+        NEED(even_run(exits_in_a_child()) == 0);
     else if (strcmp(what, "jump") == 0)
         NEED(even_run(jumps_in_a_task()) == 0);
     else if (strcmp(what, "overflow") == 0)
