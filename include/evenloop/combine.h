@@ -1,8 +1,9 @@
-# 2 "evenloop/combine.h"
+# 2 "<evenloop/combine.h>"
 /* The macros that make a new awaitable: gather, wait_for, shield, even_start_server. A part of async.h.
  *
  * The line above says that this is no header of the system, wherever it is installed: for those, gcc does not warn of
- * `wait_for(f(), 1);`, which lacks an await. Hence these macros alone stand here.
+ * `wait_for(f(), 1);`, which lacks an await. Hence these macros alone stand here. In angle brackets, because ccache looks for
+ * each file that such a line names; where one is missing, it preprocesses the program every time.
  */
 #ifndef EVENLOOP_COMBINE_H
 #define EVENLOOP_COMBINE_H

@@ -26,7 +26,7 @@ for file in files:
     run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C.UTF-8"})
     errors = [text for text in run.stderr.split("\n") if re.search(r"\berror: ", text)]
     first = errors[0] if errors else ""
-    if first.startswith("evenloop/combine.h:"):
+    if first.startswith("<evenloop/combine.h>:"):
         after = run.stderr[run.stderr.index(first):].split(" error: ", 2)[1]
         where = re.search(r"^(\S*" + re.escape(os.path.basename(file)) + r"):(\d+):\d+: note: in expansion of macro", after, re.M)
     else:

@@ -5,6 +5,8 @@ cd "$(dirname "$0")"
 include=$1
 shift
 bad=0
+names=$(mktemp)
+trap 'rm -f "$names"' EXIT
 try() {
     "$@" -I "$include" -fsyntax-only -Wall -Wextra -Werror || { echo "FAILED: $*"; bad=1; }
 }
@@ -23,6 +25,11 @@ for cc in "$@"; do
     for flag in -isystem -I; do
         ./forgotten.py "$cc" $flag "$include" || bad=1
     done
+    # Each file that a preprocessed line names is there: compiler caches look for it.
+    "$cc" -I "$include" -std=gnu17 -E gnu.c | sed -n 's/^# [0-9]* "\([^<"][^"]*\)".*/\1/p' | sort -u >"$names"
+    while read -r name; do
+        [ -e "$name" ] || { echo "FAILED: $cc -E: no file $name"; bad=1; }
+    done <"$names"
     # async and the like are not there without GNU C, and it says so.
     for std in c11 c17 c2x; do
         "$cc" -I "$include" -fsyntax-only -std=$std gnu.c 2>&1 | grep -q 'error.*std=gnu17' || {
