@@ -89,12 +89,13 @@ EVEN_API bool even_loop_is_running(const even_loop *loop);
  * and run nothing. NULLs take them away. */
 EVEN_API void even_loop_set_wait_hooks(even_loop *loop, void (*before)(void *data), void (*after)(void *data), void *data);
 
-/* Queue a handle for the next pass, behind all that is queued. From the loop's thread only. It must not be
- * queued already. (loop.call_soon) */
+/* Queue a handle for the next pass, behind all that is queued. From the loop's thread only. One that is queued already stays
+ * where it is, with a report. (loop.call_soon) */
 EVEN_API void even_call_soon(even_loop *loop, even_handle *h);
 
 /* The same from any thread, and from a signal handler; wakes the loop if it sleeps. It may not be cancelled
- * until the loop's thread has taken it in. After even_loop_close() began: -EVEN_ECLOSED.
+ * until the loop's thread has taken it in. After even_loop_close() began: -EVEN_ECLOSED; -EVEN_ESTATE, with a report, for one
+ * that is queued already.
  * (loop.call_soon_threadsafe) */
 EVEN_API int even_call_soon_threadsafe(even_loop *loop, even_handle *h);
 
@@ -110,12 +111,13 @@ typedef struct even_timer {
 #define EVEN_TIMER(function) { EVEN_HANDLE(function), 0, 0, 0 }
 
 /* Run the timer's handle after `delay` seconds (negative: as soon as possible), or at `when` on the loop's
- * clock. An armed timer is moved. Errors: -EINVAL for NaN, -ENOMEM. (loop.call_later, loop.call_at) */
+ * clock. An armed timer is moved. Errors: -EINVAL for NaN, -ENOMEM; -EVEN_ESTATE, with a report, for one that is armed in another
+ * loop. (loop.call_later, loop.call_at) */
 EVEN_API int even_call_later(even_loop *loop, even_timer *timer, double delay);
 EVEN_API int even_call_at(even_loop *loop, even_timer *timer, double when);
 EVEN_API int even_call_at_ns(even_loop *loop, even_timer *timer, int64_t deadline);
 
-/* Disarm; nothing if it is not armed. (TimerHandle.cancel) */
+/* Disarm; nothing if it is not armed, nor, with a report, if that is in another loop. (TimerHandle.cancel) */
 EVEN_API void even_timer_cancel(even_loop *loop, even_timer *timer);
 
 /* ---- Operations: what the kernel does for us, with a callback when it is done ---------------------------
