@@ -253,8 +253,9 @@ struct even_receiver {
     even_op op;
     even_handle all, lending;
     struct even__piece *first, *last, *lent;
-    const void *into;               /* where the bytes are that were taken last, if not in `lent`; how many */
+    const void *into;               /* where the bytes are that were taken last, if not in `lent`; how many, and when */
     size_t into_length;
+    uint64_t into_pass;
     uint64_t pass;
     size_t taken, round;
 };

@@ -107,17 +107,12 @@ static void copy_all(even_receiver *r)
         r->last = *p = copied(*p);
 }
 
-/* Until the owner returns to the loop, it has what was taken last: a piece, or bytes in a buffer of its own. */
-static void note_lending(even_receiver *r)
-{
-    r->loop->lent_in = r->loop->passes;
-    even__queue_append(&r->loop->lent, &r->lending);
-}
-
+/* Until the owner returns to the loop, it has the piece that was taken last. */
 static ssize_t lend(even_receiver *r, struct even__piece *p, const void **data)
 {
     r->lent = p;
-    note_lending(r);
+    r->loop->lent_in = r->loop->passes;
+    even__queue_append(&r->loop->lent, &r->lending);
     *data = p->data;
     return (ssize_t)p->length;
 }
@@ -125,7 +120,7 @@ static ssize_t lend(even_receiver *r, struct even__piece *p, const void **data)
 static struct even__piece *take_back(even_receiver *r)
 {
     struct even__piece *p = r->lent;
-    if (r->lending.next)
+    if (p)
         even__queue_remove(&r->lending);
     r->lent = NULL;
     r->into = NULL;
@@ -372,12 +367,12 @@ ssize_t even_receiver_take_into(even_receiver *r, void *buffer, size_t n)
         else
             p->release(p);
         got = (ssize_t)part;
+        enlist(r);
     }
-    if (got > 0) {
+    if (got > 0) {      /* the loop knows nothing of it: if that was all, the receiver's memory may go */
         r->into = buffer;
         r->into_length = (size_t)got;
-        note_lending(r);
-        enlist(r);
+        r->into_pass = r->loop->passes;
     }
     return got;
 }
@@ -399,7 +394,7 @@ int even_receiver_untake(even_receiver *r, size_t n)
 {
     if (n == 0)
         return 0;
-    const size_t have = r->lent ? r->lent->length : r->into ? r->into_length : 0;
+    const size_t have = r->lent ? r->lent->length : r->into && r->into_pass == r->loop->passes ? r->into_length : 0;
     if (even__unlikely(n > have))
         return report_untake(n, have, __builtin_return_address(0));
     struct even__piece *p = r->lent;
@@ -413,6 +408,7 @@ int even_receiver_untake(even_receiver *r, size_t n)
     }
     take_back(r);
     put_back(r, p, n);
+    enlist(r);
     return 0;
 }
 
@@ -468,7 +464,7 @@ static bool is_valid(const even_loop *loop, const even_receiver *r)
             return false;
     }
     /* Whoever is receiving has something to take, or an operation to bring it. */
-    return r->loop == loop && kept == r->kept && (r->lent || r->into) == (r->lending.next != NULL) &&
+    return r->loop == loop && kept == r->kept && (r->lent != NULL) == (r->lending.next != NULL) &&
            (!is_receiving(r) || r->readable || even_op_is_pending(&r->op));
 }
 
