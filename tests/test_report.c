@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- how often ---- */
 
@@ -121,6 +123,26 @@ TEST(a_task_given_up_too_often_goes_on, .clean = true)
     assert_int_equal(even_run(gives_up_too_often()), 0);
     assert_story("Anna");
     assert_reported("task 'Anna' (naps) was given up once too often");
+    assert_int_equal(report_count(), 2);
+}
+
+async(int, gives_up_what_is_spent)
+{
+    __auto_type t = create_task(naps());
+    await(t);
+    even_detach(t);
+    __auto_type twice = create_task(naps());
+    say("%d", await(gather(twice, twice)) == -EVEN_ESPENT);
+    return 0;
+}
+
+TEST(what_is_spent_is_given_up_too_often, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(gives_up_what_is_spent()), 0);
+    assert_story("1");
+    assert_reported("'naps' was given up once too often (even_detach()): it is spent");
+    assert_reported("was given to a gather twice");
     assert_int_equal(report_count(), 2);
 }
 
@@ -280,6 +302,24 @@ async(int, uses_a_server_that_was_freed)
     return 0;
 }
 
+async(int, uses_a_server_at_once_after_its_free)
+{
+    even_server *s;
+    try_await(even_start_server(&s, handles(EVEN_STREAM), "127.0.0.1", 0));
+    even_server_free(s);
+    say("%d", even_server_port(s) == -EVEN_ESPENT);
+    even_server_free(s);
+    return 0;
+}
+
+TEST(a_server_is_given_up_at_once, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(uses_a_server_at_once_after_its_free()), 0);
+    assert_story("1");
+    assert_int_equal(lines_with("the server was given up before, by even_server_free()"), 2);
+}
+
 TEST(a_server_that_was_freed_is_named)
 {
     capture_reports();
@@ -328,6 +368,51 @@ async(int, is_interrupted, (even_timer *, timer))
     return rc < 0 ? rc : await(even_sleep(100));
 }
 
+static bool left_by_exit;
+static void leave_a_byte(void)
+{
+    if (left_by_exit)
+        (void)!write(1, "x", 1);
+}
+
+/* A program that ends so; what it leaves: its status, and whether its atexit() functions ran and stdout was written. */
+static int status_of_a_program(bool ignores, char *out, size_t size)
+{
+    int fds[2], status = -1;
+    assert_int_equal(pipe(fds), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        even_timer timer = EVEN_TIMER(interrupt);
+        dup2(fds[1], 1);
+        left_by_exit = true;
+        atexit(leave_a_byte);
+        printf("buffered");
+        int code = even_main(is_interrupted(&timer));
+        exit(code != 130 ? 9 : ignores ? 0 : code);
+    }
+    close(fds[1]);
+    ssize_t n = 0, part;
+    while ((part = read(fds[0], out + n, size - 1 - (size_t)n)) > 0)
+        n += part;
+    out[n] = 0;
+    close(fds[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+TEST(a_program_that_sigint_ended_dies_of_it, .on = TEST_KERNEL, .no_faults = true)
+{
+    char out[100];
+    int status = status_of_a_program(false, out, sizeof out);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGINT);
+    assert_true(strstr(out, "buffered") && strchr(out, 'x'));
+    status = status_of_a_program(true, out, sizeof out);    /* its main() gives another status */
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 TEST(an_interrupt_is_told_as_one, .on = TEST_KERNEL)
 {
     even_timer timer = EVEN_TIMER(interrupt);
@@ -335,4 +420,28 @@ TEST(an_interrupt_is_told_as_one, .on = TEST_KERNEL)
     assert_int_equal(even_main(is_interrupted(&timer)), 130);
     assert_reported("was interrupted, by SIGINT");
     assert_int_equal(report_count(), 1);
+}
+
+async(ssize_t, gives_many) { return 42; }
+
+TEST(a_run_of_what_is_spent_fails, .clean = true)
+{
+    capture_reports();
+    __auto_type x = gives(42);
+    assert_int_equal(even_run(x), 42);
+    assert_int_equal(even_run(x), -EVEN_ESPENT);
+    __auto_type y = gives_many();
+    assert_int_equal(even_run(y), 42);
+    assert_int_equal(even_run(y), -EVEN_ESPENT);
+    assert_int_equal(even_main(y), 1);
+    assert_int_equal(lines_with("cannot be run here"), 3);
+}
+
+async(int, wants_too_large_a_stack) { return await(create_task(gives(1), .stack_size = (size_t)65 << 20)); }
+
+TEST(too_large_a_stack_is_named)
+{
+    capture_reports();
+    assert_int_equal(even_run(wants_too_large_a_stack()), -EINVAL);
+    assert_reported("(gives) wants a stack of 68157440 bytes; the largest has 64 MiB");
 }

@@ -61,6 +61,7 @@ async(int, main_)
     __auto_type spent = forgotten(3);
     await(spent);
     await(spent);                                           /* SPENT */
+    await(wait_for(spent, 1));                              /* WITHIN */
     int rc = await(misuses());
     return rc < 0 ? rc : -EPIPE;
 }
@@ -104,6 +105,7 @@ for compiler in gcc clang; do
         expect "$what" "coroutine 'forgotten' was never awaited; it was made at program.c:$(line MAIN)$"
         expect "$what" "'Task-2' (ignores) went on after its cancellation.*program.c:$(line TOLD)"
         expect "$what" "coroutine 'forgotten': the object was awaited before and is spent; at program.c:$(line SPENT)$"
+        expect "$what" "coroutine 'forgotten': the object was awaited before and is spent; at program.c:$(line WITHIN)$"
         expect "$what" "task 'Anna' (naps) was given up once too often.*while it runs; at program.c:$(line TWICE)$"
         expect "$what" "even_call_soon: the handle is queued already.*program.c:.*; at program.c:$(line QUEUED)$"
         expect "$what" "'future' (made at program.c:$(line FUTURE)) cannot be completed: it was cancelled; at.*:$(line SET)$"

@@ -76,7 +76,10 @@
 #define EVEN__IFV1(yes, no) yes
 #define EVEN__IF_VOID(R, yes, no) EVEN__CAT(EVEN__IFV, EVEN__SECOND(EVEN__VOID_##R(~), 0, ~))(yes, no)
 
-/* ---- Definitions ---- */
+/* ---- Definitions ----
+ *
+ * To use a coroutine before its definition, or from another file, declare it: `static async_decl(int, f, (int, x));`, or in a
+ * header `async_decl(int, f, (int, x));`. Then define it: `async_def(int, f, (int, x)) { ... }`. */
 
 #define even_co(name) struct name##_co
 

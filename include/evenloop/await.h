@@ -131,7 +131,8 @@ typedef struct even_task_options {
 
 /* Make x a task of the running loop: its first step is scheduled, nothing runs yet. The caller's reference stays, the
  * loop has its own. A future is left as it is. Failures are told by x, which is then done: -ENOMEM, -EVEN_ENOLOOP.
- * Gives x. (asyncio.create_task) */
+ * Gives x. Each task is awaited once (or given to gather or wait_for), or detached: what is neither keeps its memory, and nobody
+ * hears of its failure. (asyncio.create_task) */
 EVEN_API even_awaitable *even_create_task_any(even_awaitable *x, const even_task_options *options);
 
 /* The task that runs, or NULL. Borrowed. (asyncio.current_task) */
@@ -227,7 +228,9 @@ typedef struct even_run_options {
 EVEN_API int even_run_any(even_awaitable *x, const even_run_options *options, int abi);
 
 /* The same for a main() that has nothing more to do: takes x, and gives an exit status. That is x's result if it is an int,
- * 0 for any other type; 1 for a failure of the run or of x; 130 if SIGINT ended it, as shells have it. */
+ * 0 for any other type (of an int the system keeps the lowest eight bits); 1 for a failure of the run or of x; 130 if SIGINT
+ * ended it. A program that exits with that 130 dies of SIGINT once its atexit() functions have run, so that a shell's script or
+ * loop ends with it. */
 EVEN_API int even_main_any(even_awaitable *x, const even_run_options *options, int abi);
 
 /* Run a loop of yours until x is done: as loop.run_until_complete(). Takes nothing. -EVEN_ESTOPPED if the loop was

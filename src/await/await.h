@@ -70,6 +70,8 @@ void even__set_failure(even_awaitable *x, int status);
 void even__set_failed_result(even_awaitable *x, int status);
 void even__add_waiter(even_awaitable *x, even_handle *h);
 void even__remove_waiter(even_awaitable *x, even_handle *h);
+/* even_await_any() of a task's, on behalf of a program's line. */
+int even__await_at(even_awaitable *x, const void *site);
 /* Ready to be waited for by many: coroutines and operations become tasks, the rest is left as it is. */
 void even__create_task(even_awaitable *x, const even_task_options *options, const void *site);
 /* How reports call it: "coroutine 'f'", "task 'Task-1' (f)"; into `out`. */

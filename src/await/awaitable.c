@@ -188,8 +188,18 @@ even_awaitable *even_ref_any(even_awaitable *x)
     return x;
 }
 
+static even__noinline void report_spent(const even_awaitable *x, const void *site)
+{
+    char name[EVEN__DESCRIPTION_MAX], where[EVEN__SITE_MAX];
+    if (even__report_wanted(site))
+        even__report("%s was given up once too often (even_detach()): it is spent; at %s", even__describe(x, name, sizeof name),
+                     even__site_name(site, where, sizeof where));
+}
+
 void even_detach_any(even_awaitable *x)
 {
+    if (even__unlikely(x->state == EVEN_SPENT))
+        report_spent(x, __builtin_return_address(0));
     unref(x, __builtin_return_address(0));
 }
 
@@ -552,6 +562,15 @@ int even_await_any(even_awaitable *x)
         return await_inline(t, x);
     }
     return await_general(t, x, __builtin_return_address(0));
+}
+
+even__returns_after_switch int even__await_at(even_awaitable *x, const void *site)
+{
+    struct even__task *t = even__thread.task;
+
+    if (x->state == EVEN_INERT && x->kind->enter)
+        return even__trace_on ? await_inline_traced(t, x, site) : await_inline(t, x);
+    return await_general(t, x, site);
 }
 
 int even_status(void)

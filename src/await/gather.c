@@ -28,6 +28,14 @@ static void disconnect(struct gather *g)
     g->statuses = NULL;
 }
 
+static even__noinline void report_twice(const even_awaitable *x)
+{
+    char name[EVEN__DESCRIPTION_MAX];
+    if (even__report_wanted(x->kind))
+        even__report("%s was given to a gather twice, but each takes a reference: gather(x, even_ref(x))",
+                     even__describe(x, name, sizeof name));
+}
+
 /* The loop's callback, as asyncio's: a child is done. */
 static void child_done(even_handle *h)
 {
@@ -36,6 +44,8 @@ static void child_done(even_handle *h)
     even_awaitable *x = c->object;
     int status = even_status_of(x);
 
+    if (even__unlikely(x->state == EVEN_SPENT))
+        report_twice(x);
     if (status == 0 && c->into)
         memcpy(c->into, even__result_of(x), c->size);
     if (g->statuses)

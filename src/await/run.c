@@ -2,6 +2,7 @@
 #include "await.h"
 #include "../base/sys.h"
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,11 +19,12 @@ static void stop(even_handle *h)
     even_loop_stop(even__container_of(h, struct until, done)->loop);
 }
 
-static int report_run(int status, even_awaitable *x)
+static int report_run(int status, even_awaitable *x, const void *site)
 {
-    char name[EVEN__DESCRIPTION_MAX];
+    char name[EVEN__DESCRIPTION_MAX], where[EVEN__SITE_MAX];
     if (even__report_wanted(x->kind))
-        even__report("%s cannot be run here: %s", even__describe(x, name, sizeof name), even_strerror(status));
+        even__report("%s cannot be run here: %s; at %s", even__describe(x, name, sizeof name), even_strerror(status),
+                     even__site_name(site, where, sizeof where));
     return status;
 }
 
@@ -48,7 +50,7 @@ int even_run_until_complete_any(even_loop *loop, even_awaitable *x)
 {
     int rc = even__loop_enter(loop);
     if (rc < 0)
-        return report_run(rc, x);
+        return report_run(rc, x, __builtin_return_address(0));
     rc = run_until_done(loop, x);
     even__loop_leave(loop);
     return rc;
@@ -175,8 +177,10 @@ static int fail_run(even_awaitable *x, int status)
         x->state = EVEN_DONE;
         even__set_failure(x, status);
         x->flags |= EVEN__FETCHED;
-    } else if (x->state == EVEN_ACTIVE) {
-        even__set_failed_result(x, status);     /* a future that is pending on */
+    } else if (!(x->flags & EVEN__STATIC)) {
+        /* A future that is pending on; what is awaited elsewhere, where its own result comes over this one; what is spent. */
+        ASAN_UNPOISON_MEMORY_REGION(x + 1, x->kind->result_size);
+        even__set_failed_result(x, status);
     }
     return even__thread.last_status = status;
 }
@@ -188,19 +192,19 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
     even_loop *loop, *outer = even__loop_running;
 
     if (abi != EVEN_ABI)
-        return fail_run(x, report_run(-EVEN_EABI, x));
+        return fail_run(x, report_run(-EVEN_EABI, x, site));
     if (outer && !even__loop_is_parents(outer))
-        return fail_run(x, report_run(-EVEN_ERUNNING, x));
+        return fail_run(x, report_run(-EVEN_ERUNNING, x, site));
     if (x->state == EVEN_SPENT || (x->state == EVEN_ACTIVE && !even__is_shared(x)))
-        return report_run(x->state == EVEN_SPENT ? -EVEN_ESPENT : -EVEN_EAWAITED, x);
+        return fail_run(x, report_run(x->state == EVEN_SPENT ? -EVEN_ESPENT : -EVEN_EAWAITED, x, site));
 
     int rc = even_loop_new(&loop, &loop_options);
     if (rc < 0)
-        return fail_run(x, report_run(rc, x));
+        return fail_run(x, report_run(rc, x, site));
     even__heap_each(mark_old, NULL);
     if ((rc = even__loop_enter(loop)) < 0) {
         even_loop_close(loop);
-        return fail_run(x, report_run(rc, x));
+        return fail_run(x, report_run(rc, x, site));
     }
     struct even__thread forked_in = even__thread;   /* a task of the parent's, if that was forked in one */
     even__thread.task = NULL;
@@ -236,11 +240,34 @@ int even_run_any(even_awaitable *x, const even_run_options *options, int abi)
     return run(x, options, abi, __builtin_return_address(0), &interrupted);
 }
 
+/* A shell goes on with its script, or its loop, after a program that gave 130 by itself: Ctrl-C is to end that, too. So a program
+ * that SIGINT ended, and whose main() gives what even_main() gave it, dies of SIGINT in the end. */
+enum { INTERRUPTED = 128 + SIGINT };
+static volatile bool dies_of_sigint;
+
+static void look_at_exit_status(int status, void *unused)
+{
+    (void)unused;
+    dies_of_sigint = status == INTERRUPTED;
+}
+
+__attribute__((destructor)) static void die_as_interrupted(void)
+{
+    if (!dies_of_sigint)
+        return;
+    struct sigaction standard = { .sa_handler = SIG_DFL };
+    fflush(NULL);           /* all that exit() would still do */
+    sigaction(SIGINT, &standard, NULL);
+    raise(SIGINT);
+}
+
 int even_main_any(even_awaitable *x, const even_run_options *options, int abi)
 {
     bool interrupted = false;
     int status = run(x, options, abi, __builtin_return_address(0), &interrupted);
-    int code = interrupted ? 128 + SIGINT : status < 0 ? EXIT_FAILURE : 0;
+    int code = interrupted ? INTERRUPTED : status < 0 ? EXIT_FAILURE : 0;
+    if (interrupted)
+        (void)on_exit(look_at_exit_status, NULL);
     if (status == 0 && x->kind->result_class == EVEN_RESULT_INT)
         memcpy(&code, even__result_of(x), sizeof code);
     even_unref(x);

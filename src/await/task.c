@@ -2,6 +2,7 @@
 #include "await.h"
 #include "../base/sys.h"
 #include <fenv.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -119,7 +120,7 @@ static even__noinline void report_went_on(struct even__task *t)
     char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
     if (!even__report_wanted(t->canceled_at))
         return;
-    even__report("%s went on after its cancellation, which the await at %s was told; a body that means to calls even_uncancel()",
+    even__report("%s went on after its cancellation, which the await at %s was told; call even_uncancel() if that is intended",
                  even__describe(t->object, name, sizeof name), even__site_name(t->canceled_at, site, sizeof site));
 }
 
@@ -143,6 +144,14 @@ static void task_over(struct even__task *t, int status)
     even__complete(t->object, status);  /* ends the task, too */
 }
 
+static even__noinline void report_stack_size(struct even__task *t)
+{
+    char name[EVEN__DESCRIPTION_MAX];
+    if (even__report_wanted(t->object->kind))
+        even__report("%s wants a stack of %" PRIu32 " bytes%s; the largest has 64 MiB",
+                     even__describe(t->object, name, sizeof name), t->stack_size, t->stack_size == UINT32_MAX ? " or more" : "");
+}
+
 /* False if it is over already, and gone perhaps; or needs no stack. */
 static even__noinline bool first_step(struct even__task *t)
 {
@@ -163,6 +172,8 @@ static even__noinline bool first_step(struct even__task *t)
     }
     t->stack = even__stack_get(t->stack_size, &error);
     if (even__unlikely(!t->stack)) {
+        if (error == -EINVAL)
+            report_stack_size(t);
         task_over(t, error);
         return false;
     }

@@ -7,6 +7,7 @@
 struct own {
     even_awaitable *inner;
     even_awaitable *task;
+    const void *site;               /* the program's line */
     double seconds;
     even_timer timer;
     bool expired;
@@ -37,7 +38,7 @@ static long enter(even_awaitable *self)
     else if (x->state != EVEN_DONE)
         even_cancel_any(x);     /* no time at all: what has not begun never does */
     if (status == 0) {
-        status = even_await_any(x);
+        status = even__await_at(x, w->site);
         even_timer_cancel(t->loop, &w->timer);
         memcpy(even__result_of(self), even__result_of(x), x->kind->result_size < self->kind->result_size
                                                               ? x->kind->result_size : self->kind->result_size);
@@ -72,14 +73,14 @@ static struct even__failed without_memory[] = EVEN__FAILED_OF(kinds, -ENOMEM);
 even_awaitable *even_wait_for_any(even_awaitable *x, double seconds)
 {
     const even_kind *kind = &kinds[even__kind_index(x->kind->result_class, x->kind->result_size)];
-    even_awaitable *self =
-        x->kind->result_size <= EVEN__RESULT_MAX ? even__object_new(kind, __builtin_return_address(0)) : NULL;
+    const void *site = __builtin_return_address(0);
+    even_awaitable *self = x->kind->result_size <= EVEN__RESULT_MAX ? even__object_new(kind, site) : NULL;
     if (!self) {
         unsigned class = x->kind->result_class;
         even__drop_silently(x);
         return &without_memory[class].base;
     }
     struct own *w = even__own(self);
-    *w = (struct own){ .inner = x, .seconds = seconds };
+    *w = (struct own){ .inner = x, .site = site, .seconds = seconds };
     return self;
 }

@@ -113,7 +113,7 @@ static bool forever_cancel(even_awaitable *x)
 {
     struct wait *w = (struct wait *)(void *)x;
     w->canceled = true;
-    even_server_close(w->server);   /* ends it, now or when the accepts are over */
+    even__server_close(w->server);  /* ends it, now or when the accepts are over */
     return true;
 }
 

@@ -139,7 +139,7 @@ static void accepted(even_op *op)
 bool even__server_is_gone(const even_server *server, const char *who, const void *site)
 {
     char where[EVEN__SITE_MAX];
-    if (even__likely(server->aw.base.kind == &kind && server->aw.base.state != EVEN_SPENT))
+    if (even__likely(server->aw.base.kind == &kind && server->aw.base.state != EVEN_SPENT && !server->freed))
         return false;
     if (even__report_wanted(site))
         even__report("%s: the server was given up before, by even_server_free(); at %s", who,
@@ -149,7 +149,13 @@ bool even__server_is_gone(const even_server *server, const char *who, const void
 
 void even_server_close(even_server *server)
 {
-    if (even__server_is_gone(server, "even_server_close", __builtin_return_address(0)) || server->closing)
+    if (!even__server_is_gone(server, "even_server_close", __builtin_return_address(0)))
+        even__server_close(server);
+}
+
+void even__server_close(even_server *server)
+{
+    if (server->closing)
         return;
     server->closing = true;
     even_ref_any(&server->aw.base);     /* the last listener's end may be the server's */
@@ -180,7 +186,7 @@ void even_server_close_clients(even_server *server)
 
 static bool cancel(even_awaitable *x)
 {
-    even_server_close((even_server *)(void *)x);
+    even__server_close((even_server *)(void *)x);
     return true;
 }
 
@@ -244,7 +250,7 @@ int even__server_begin(even_server *server)
     }
     server->open = server->count;
     if (task->must_cancel)      /* made while all is being shut down */
-        even_server_close(server);
+        even__server_close(server);
     return 0;
 }
 
@@ -253,7 +259,8 @@ void even_server_free(even_server *server)
     if (!server || even__server_is_gone(server, "even_server_free", __builtin_return_address(0)))
         return;
     if (server->aw.base.state == EVEN_ACTIVE)
-        even_server_close(server);
+        even__server_close(server);
+    server->freed = true;       /* its last connections may keep it for a while */
     even_unref(&server->aw.base);
 }
 

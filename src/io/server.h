@@ -21,7 +21,7 @@ struct even_server {
     size_t stack_size;
     struct even__listener *listeners;
     unsigned count, open;
-    bool closing;
+    bool closing, freed;
     even_handle connections;    /* streams, by their link */
     size_t connection_count;
     even_handle serving;        /* even_serve_forever()s, by their link */
@@ -32,6 +32,9 @@ struct even_server {
 even_server *even__server_new(even_loop *loop, even_awaitable *handler, size_t stack_size, unsigned listeners);
 /* Accept from now on. */
 int even__server_begin(even_server *server);
+
+/* even_server_close(), of a server that may have been given up. */
+void even__server_close(even_server *server);
 
 /* serve.c: no socket listens any more. */
 void even__serving_end(even_server *server);

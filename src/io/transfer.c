@@ -34,7 +34,7 @@ void even__transfer_refuse(struct even__transfer *t)
         if (rc == -EBADF)
             even__report("%s in %s: %s%s%s", what, who, even__stream_why_not(s), site ? "; at " : "", where);
         else
-            even__report("%s in %s: another task does that on this stream (descriptor %d) already%s%s", what, who, s->fd,
+            even__report("%s in %s: another task is doing the same on this stream (descriptor %d)%s%s", what, who, s->fd,
                          site ? "; at " : "", where);
     }
     even__complete(&t->aw.base, rc);
