@@ -44,7 +44,7 @@ configuration() {
             echo "aarch64 0 1 0" >>"$EVEN_TALLY"
             return 1
         fi
-        EVENLOOP_TEST_SLOWER=10 EVENLOOP_TEST_SEEDS=1-20 scripts/test.sh aarch64 \
+        EVENLOOP_TEST_EMULATED=1 EVENLOOP_TEST_SLOWER=10 EVENLOOP_TEST_SEEDS=1-20 scripts/test.sh aarch64 \
             -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64.cmake "-DEVEN_SYSROOT=$PWD/build/sysroot-aarch64" -- $programs ;;
     # the package in its virtual environment: its own tests, then CPython's
     python) scripts/python.sh test ;;

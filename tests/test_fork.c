@@ -219,6 +219,8 @@ static void fork_at_random(int forks)
 #if defined(EVEN__ASAN) || defined(EVEN__TSAN)
     test_skip("a sanitizer's own locks are not made for this");
 #endif
+    if (getenv("EVENLOOP_TEST_EMULATED"))
+        test_skip("qemu-user dies in the child of a program with threads");
     assert_int_equal(pthread_create(&threads[0], NULL, short_lives, NULL), 0);
     assert_int_equal(pthread_create(&threads[1], NULL, short_lives, &yes), 0);
     assert_int_equal(pthread_create(&threads[2], NULL, short_threads, NULL), 0);
@@ -289,6 +291,8 @@ TEST(a_child_closes_its_copy_of_a_loop_that_waits_for_names, .on = TEST_KERNEL, 
 #ifdef EVEN__TSAN
     test_skip("ThreadSanitizer's children start no threads");
 #endif
+    if (getenv("EVENLOOP_TEST_EMULATED"))
+        test_skip("qemu-user dies in the child of a program with threads");
     even_set_report_hook(say_nothing, NULL);    /* that they were pending */
     slow_names = true;
     __auto_type asking = ask_for_names(tasks);

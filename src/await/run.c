@@ -96,8 +96,10 @@ static bool is_free(struct sigaction *old)
 {
     if (sigaction(SIGINT, NULL, old) < 0 || (old->sa_flags & SA_SIGINFO))
         return false;
-    if (old->sa_handler == on_sigint && interrupt.forks != even__forks)
+    if (old->sa_handler == on_sigint && interrupt.forks != even__forks) {
         *old = (struct sigaction){ .sa_handler = SIG_DFL };
+        sigaction(SIGINT, old, NULL);   /* while `interrupt` is filled in anew */
+    }
     return old->sa_handler == SIG_DFL;
 }
 
