@@ -112,6 +112,7 @@ TEST(a_failed_future_gives_the_failure, .clean = true)
 EVEN_FUTURE(int_future, int);
 EVEN_FUTURE(long_future, long);
 EVEN_FUTURE(unsigned_future, unsigned);
+EVEN_FUTURE(const_future, const int);
 
 async(int, ends_with_an_int_future, (struct int_future *, f)) { return await(f); }
 
@@ -120,6 +121,9 @@ async(int, failures_by_type)
     struct int_future *i = even_future_new(struct int_future);
     even_set_error(i, -EIO);
     say("%d", await(i) == -EIO);
+    struct const_future *c = even_future_new(struct const_future);
+    even_set_error(c, -EIO);
+    say("%d", await(c) == -EIO);
     struct long_future *l = even_future_new(struct long_future);
     even_set_error(l, -EIO);
     say("%d", await(shield(l)) == -EIO);
@@ -159,7 +163,7 @@ async(int, failures_by_other_ways)
 TEST(a_failure_is_told_as_its_type_can, .clean = true)
 {
     assert_int_equal(even_run(failures_by_type()), 0);
-    assert_story("1 1 1 0 EIO 1 ECANCELED");
+    assert_story("1 1 1 1 0 EIO 1 ECANCELED");
 }
 
 TEST(a_failure_is_told_whatever_it_came_from)

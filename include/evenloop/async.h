@@ -90,7 +90,7 @@
     } *F(EVEN__PARAMETERS(__VA_ARGS__)) __attribute__((warn_unused_result))
 
 #define EVEN__CLASS_OF(lvalue)                                                                                         \
-    _Generic(&(lvalue), int *: EVEN_RESULT_INT, long *: EVEN_RESULT_LONG, default: EVEN_RESULT_OTHER)
+    _Generic((lvalue), int: EVEN_RESULT_INT, long: EVEN_RESULT_LONG, default: EVEN_RESULT_OTHER)
 #define EVEN__RESULT_CLASS(R, lvalue) EVEN__IF_VOID(R, EVEN_RESULT_VOID, EVEN__CLASS_OF(lvalue))
 
 #define EVEN__LONG_OF(lvalue)                                                                                          \
