@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -299,6 +300,35 @@ TEST(a_child_that_its_tracer_holds_is_waited_for_in_peace)
     run_all();
     assert_true(WIFSIGNALED(w.process.status));
     assert_int_equal(WTERMSIG(w.process.status), SIGKILL);
+    assert_int_equal(waitpid(tracer, NULL, 0), tracer);
+    no_child_left();
+    close_loop();
+    close_pair(go);
+}
+
+TEST(a_child_that_its_tracer_holds_is_waited_for_without_descriptors)
+{
+    even_timer enough = EVEN_TIMER(stop_loop);
+    struct rlimit before, now;
+    struct watched w;
+    pid_t tracer;
+    int go[2];
+    open_loop();
+    watch(&w, traced_child(&tracer, go));
+    assert_int_equal(poll(&(struct pollfd){ w.process.descriptor, POLLIN, 0 }, 1, 5000), 1);
+    assert_int_equal(even_call_later(loop, &enough, 0.05), 0);
+    int next = dup(go[0]);      /* one is left: a timer's, and none to look at it with */
+    close(next);
+    getrlimit(RLIMIT_NOFILE, &before);
+    now = before;
+    now.rlim_cur = (rlim_t)next + 1;
+    setrlimit(RLIMIT_NOFILE, &now);
+    assert_int_equal(even_loop_run_forever(loop), 0);
+    setrlimit(RLIMIT_NOFILE, &before);
+    assert_int_equal(w.place, 0);
+    put(go[1], "!");
+    run_all();
+    assert_true(WIFSIGNALED(w.process.status));
     assert_int_equal(waitpid(tracer, NULL, 0), tracer);
     no_child_left();
     close_loop();

@@ -322,8 +322,10 @@ static int look_later(even_process *p)
             return 0;       /* then we look in each pass */
         even_watch_stop(&p->watch);
         int rc = even_watch_start(p->loop, &p->watch, timer, POLLIN, p->watch.handle.run);
-        if (rc < 0)
-            return rc;
+        if (rc < 0) {       /* descriptors or memory are short: as without a timer */
+            close(timer);
+            return even_watch_start(p->loop, &p->watch, p->descriptor, POLLIN, p->watch.handle.run);
+        }
     }
     t.it_value = t.it_interval;
     timerfd_settime(timer, 0, &t, NULL);
