@@ -30,7 +30,8 @@ struct even__task {
     bool over;
     bool must_cancel;               /* to be delivered at the next await that suspends */
     bool cancel_sent;               /* on its way, through what it waits for */
-    bool own_rounding;              /* keeps its own floating-point environment */
+    bool plain;                     /* has begun, and is entered and left without ado: there is nothing of the next two */
+    bool own_rounding;              /* keeps its own floating-point environment; (and no sanitizer is told of its stack) */
     bool in_walk;                   /* of a cancellation through a chain of tasks */
     bool adrift;                    /* was given up by a shutdown: never stepped again */
     bool went_on;                   /* has waited for something since canceled_at */
@@ -72,8 +73,8 @@ void even__add_waiter(even_awaitable *x, even_handle *h);
 void even__remove_waiter(even_awaitable *x, even_handle *h);
 /* even_await_any() of a task's, on behalf of a program's line. */
 int even__await_at(even_awaitable *x, const void *site);
-/* Ready to be waited for by many: coroutines and operations become tasks, the rest is left as it is. */
-void even__create_task(even_awaitable *x, const even_task_options *options, const void *site);
+/* Ready to be waited for by many: coroutines and operations become tasks, the rest is left as it is. Gives x. */
+even_awaitable *even__create_task(even_awaitable *x, const even_task_options *options, const void *site);
 /* How reports call it: "coroutine 'f'", "task 'Task-1' (f)"; into `out`. */
 const char *even__describe(const even_awaitable *x, char *out, size_t size);
 enum { EVEN__DESCRIPTION_MAX = 200 };
@@ -92,7 +93,7 @@ static inline bool even__is_shared(const even_awaitable *x) { return x->kind->bo
 void even__body_failed(even_awaitable *x, long value);
 
 struct even__tasks *even__tasks_of(even_loop *loop);    /* NULL without memory */
-void even__task_suspend_with_rounding(struct even__task *t);
+void even__task_suspend_with_ado(struct even__task *t);
 /* The end of a task that has no stack: its operation is done. */
 void even__task_ended(struct even__task *t);
 void even__task_free(struct even__task *t);
@@ -113,10 +114,10 @@ static inline __attribute__((always_inline)) void even__body_run(even_awaitable 
 static inline __attribute__((always_inline)) void even__task_suspend(struct even__task *t)
 {
     int saved = *even__thread.errno_location;
-    if (even__unlikely(t->own_rounding))
-        even__task_suspend_with_rounding(t);
+    if (even__likely(t->plain))
+        even__stack_leave(&even__thread.root, t->stack, false);
     else
-        even__stack_leave(&even__thread.root, t->stack);
+        even__task_suspend_with_ado(t);
     *even__thread.errno_location = saved;
 }
 

@@ -147,19 +147,25 @@ static even__noinline bool is_in_use(even_awaitable *x, const void *site)
     return true;
 }
 
-static even__noinline void last_unref(even_awaitable *x, const void *site)
+static even__noinline void unref(even_awaitable *x, const void *site)
 {
-    if (even__unlikely(x->state == EVEN_ACTIVE) && is_in_use(x, site))
+    if ((x->flags & EVEN__STATIC) || x->state == EVEN_SPENT)
         return;
-    if (x->state == EVEN_INERT)
+    even__check_slow(x->refs > 0);
+    if (--x->refs > 0)
+        return;
+    if (even__likely(x->state == EVEN_DONE)) {
+        if (even__unlikely(x->status < 0) && x->status != -ECANCELED && !(x->flags & EVEN__FETCHED) && even__is_shared(x))
+            report_never_fetched(x);
+    } else if (x->state == EVEN_INERT) {
         report_never_awaited(x);
-    else if (x->state == EVEN_DONE && x->status < 0 && x->status != -ECANCELED && !(x->flags & EVEN__FETCHED) &&
-             even__is_shared(x))
-        report_never_fetched(x);
+    } else if (is_in_use(x, site)) {
+        return;
+    }
     release(x);
 }
 
-static inline __attribute__((always_inline)) void unref(even_awaitable *x, const void *site)
+void even_unref(even_awaitable *x)
 {
     /* The object of an await that went well. Narrow loads, by volatile: the compiler would make a wide one of them, and that
      * would have to wait for the narrow store of the state just before. */
@@ -169,15 +175,6 @@ static inline __attribute__((always_inline)) void unref(even_awaitable *x, const
         even__heap_free(x);
         return;
     }
-    if ((x->flags & EVEN__STATIC) || x->state == EVEN_SPENT)
-        return;
-    even__check(x->refs > 0);
-    if (--x->refs == 0)
-        last_unref(x, site);
-}
-
-void even_unref(even_awaitable *x)
-{
     unref(x, __builtin_return_address(0));
 }
 
@@ -426,7 +423,7 @@ static inline int fetch(struct even__task *t, even_awaitable *x)
 static even__noinline void note_delivery(struct even__task *t, const void *site)
 {
     t->canceled_at = site;
-    t->went_on = false;
+    t->went_on = t->plain = false;      /* the next time that it waits, it goes on */
     t->must_cancel = false;     /* several requests are one delivery */
     even__trace(CANCELED, .loop = t->loop, .task = t->object, .site = site);
 }
@@ -447,8 +444,6 @@ static even__returns_after_switch int suspend_until_done(struct even__task *t, e
     even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
     even__add_waiter(x, &t->wake);
     t->waits_for = x;
-    if (even__unlikely(t->canceled_at != NULL))
-        t->went_on = true;
     if (even__unlikely(t->must_cancel) && even_cancel_any(x)) {
         t->must_cancel = false;
         t->cancel_sent = true;
@@ -493,8 +488,6 @@ static even__returns_after_switch int let_others_run(struct even__task *t, even_
     even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
     even__call_soon(t->loop, &t->wake);
     t->waits_for = x;
-    if (even__unlikely(t->canceled_at != NULL))
-        t->went_on = true;
     even__task_suspend(t);
     t->waits_for = NULL;
     return over(t, x);

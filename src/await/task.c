@@ -89,13 +89,33 @@ int even_set_name_any(even_awaitable *x, const char *name)
 
 /* ---- running ---- */
 
-even__noinline void even__task_suspend_with_rounding(struct even__task *t)
+static bool is_plain(const struct even__task *t)
+{
+    return !(t->own_rounding | even__sanitized);
+}
+
+even__noinline void even__task_suspend_with_ado(struct even__task *t)
 {
     fenv_t mine;
-    fegetenv(&mine);
-    fesetenv(FE_DFL_ENV);
-    even__stack_leave(&even__thread.root, t->stack);
-    fesetenv(&mine);
+    t->went_on |= t->canceled_at != NULL;
+    t->plain = is_plain(t);
+    if (t->own_rounding) {
+        fegetenv(&mine);
+        fesetenv(FE_DFL_ENV);
+    }
+    even__stack_leave(&even__thread.root, t->stack, even__sanitized);
+    if (t->own_rounding)
+        fesetenv(&mine);
+}
+
+#ifdef EVEN__TSAN
+__attribute__((no_sanitize("thread")))
+#endif
+static even__noinline __attribute__((noreturn)) void exit_with_ado(struct even__task *t)
+{
+    if (t->own_rounding)
+        fesetenv(FE_DFL_ENV);
+    even__stack_exit(&even__thread.root, t->stack, even__sanitized);
 }
 
 /* Its shadow call stack would grow with each task that ends in it. */
@@ -108,9 +128,9 @@ void even__stack_main(void)
     even__stack_begin(&even__thread.root, t->stack);
     even__body_run(t->object);
     t->over = true;
-    if (t->own_rounding)
-        fesetenv(FE_DFL_ENV);
-    even__stack_exit(&even__thread.root, t->stack);
+    if (even__unlikely(!t->plain))
+        exit_with_ado(t);
+    even__stack_exit(&even__thread.root, t->stack, false);
 }
 
 /* A body that got a cancellation, awaited something more and ended well went on after it; one that meant to says so, by
@@ -182,6 +202,7 @@ static even__noinline bool first_step(struct even__task *t)
     if (even__unlikely(!even__thread.errno_location))
         even__thread.errno_location = &errno;
     t->innermost = t->object;
+    t->plain = is_plain(t);
     return true;
 }
 
@@ -190,10 +211,11 @@ static even__returns_after_switch void task_step(even_handle *h)
     struct even__task *t = even__container_of(h, struct even__task, wake);
 
     even__trace(STEP, .loop = t->loop, .task = t->object, .value = t->started);
-    if (even__unlikely(!t->started) && !first_step(t))
+    const bool plain = t->plain;
+    if (even__unlikely(!plain) && !t->started && !first_step(t))
         return;
     even__thread.task = t;
-    even__stack_enter(&even__thread.root, t->stack);
+    even__stack_enter(&even__thread.root, t->stack, !plain && even__sanitized);
     even__thread.task = NULL;
     if (t->over)
         task_over(t, t->object->status);
@@ -220,15 +242,16 @@ static even__noinline void report_no_task(even_awaitable *x, int why, const void
                  even__site_name(site, where, sizeof where));
 }
 
-static even__noinline void fail_to_make(even_awaitable *x, int status, const void *site)
+static even__noinline even_awaitable *fail_to_make(even_awaitable *x, int status, const void *site)
 {
     if (status != -ENOMEM)
         report_no_task(x, status, site);
     x->state = EVEN_DONE;
     even__set_failure(x, status);
+    return x;
 }
 
-void even__create_task(even_awaitable *x, const even_task_options *options, const void *site)
+even_awaitable *even__create_task(even_awaitable *x, const even_task_options *options, const void *site)
 {
     even_loop *loop = even__loop_running;
     struct even__tasks *tasks;
@@ -237,24 +260,19 @@ void even__create_task(even_awaitable *x, const even_task_options *options, cons
     if (even__unlikely(x->state != EVEN_INERT)) {
         if (x->state == EVEN_SPENT || (x->state == EVEN_ACTIVE && !even__is_shared(x)))
             report_no_task(x, x->state == EVEN_SPENT ? EVEN_ESPENT : EVEN_EAWAITED, site);
-        return;
+        return x;
     }
-    if (even__unlikely(!loop)) {
-        fail_to_make(x, -EVEN_ENOLOOP, site);
-        return;
-    }
-    if (even__unlikely(!(tasks = even__tasks_of(loop)) || !(t = even__heap_alloc_record(sizeof *t)))) {
-        fail_to_make(x, -ENOMEM, site);
-        return;
-    }
+    if (even__unlikely(!loop))
+        return fail_to_make(x, -EVEN_ENOLOOP, site);
+    if (even__unlikely(!(tasks = even__tasks_of(loop)) || !(t = even__heap_alloc_record(sizeof *t))))
+        return fail_to_make(x, -ENOMEM, site);
     *t = (struct even__task){ .wake = EVEN_HANDLE(task_step), .object = x, .loop = loop, .id = ++tasks->last_id };
     if (options) {
         t->own_rounding = options->own_rounding;
         t->stack_size = options->stack_size > UINT32_MAX ? UINT32_MAX : (uint32_t)options->stack_size;
         if (options->name && !(t->name = even__strdup(options->name))) {
             even__heap_free(t);
-            fail_to_make(x, -ENOMEM, site);
-            return;
+            return fail_to_make(x, -ENOMEM, site);
         }
     }
     even__queue_append(&tasks->all, &t->all);
@@ -266,12 +284,12 @@ void even__create_task(even_awaitable *x, const even_task_options *options, cons
     if (even__unlikely(tasks->shutting_down))
         t->must_cancel = true;
     even__call_soon(loop, &t->wake);
+    return x;
 }
 
 even_awaitable *even_create_task_any(even_awaitable *x, const even_task_options *options)
 {
-    even__create_task(x, options, __builtin_return_address(0));
-    return x;
+    return even__create_task(x, options, __builtin_return_address(0));
 }
 
 void even__task_free(struct even__task *t)

@@ -69,28 +69,28 @@ void even__sanitizer_end(void *fiber);
 /* Inline, and so is what calls them: each function less that returns after a switch (base.h). */
 #define EVEN__SWITCHING static inline __attribute__((always_inline))
 
-/* From the loop onto a stack, until it leaves. */
-EVEN__SWITCHING void even__stack_enter(struct even__root *root, struct even__stack *stack)
+/* From the loop onto a stack, until it leaves. `told`: a sanitizer is. */
+EVEN__SWITCHING void even__stack_enter(struct even__root *root, struct even__stack *stack, bool told)
 {
-    if (even__unlikely(even__sanitized))
+    if (told)
         even__sanitizer_enter(root, stack);
     else
         even__switch_asm(&root->context, &stack->context);
 }
 
 /* From the stack to the loop, until it is entered again. */
-EVEN__SWITCHING void even__stack_leave(struct even__root *root, struct even__stack *stack)
+EVEN__SWITCHING void even__stack_leave(struct even__root *root, struct even__stack *stack, bool told)
 {
-    if (even__unlikely(even__sanitized))
+    if (told)
         even__sanitizer_leave(root, stack);
     else
         even__switch_asm(&stack->context, &root->context);
 }
 
 /* The same for the last time. */
-EVEN__SWITCHING __attribute__((noreturn)) void even__stack_exit(struct even__root *root, struct even__stack *stack)
+EVEN__SWITCHING __attribute__((noreturn)) void even__stack_exit(struct even__root *root, struct even__stack *stack, bool told)
 {
-    if (even__unlikely(even__sanitized))
+    if (told)
         even__sanitizer_exit(root, stack);
     even__switch_asm(&stack->context, &root->context);
     __builtin_unreachable();
