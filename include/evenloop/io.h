@@ -164,7 +164,8 @@ EVEN_API even_int_aw *even_server_wait_closed(even_server *server) EVEN__ONCE;
  * await gives -ECANCELED. 0 if somebody else closed the server. (Server.serve_forever) */
 EVEN_API even_int_aw *even_serve_forever(even_server *server) EVEN__ONCE;
 
-/* The address of the first listening socket; its port. 0, or the port; -EBADF once it is closed. (Server.sockets) */
+/* The address of the first listening socket; its port. 0, or the port; -EBADF once it is closed; -EVEN_ESPENT, with a report,
+ * after even_server_free(). (Server.sockets) */
 EVEN_API int even_server_name(even_server *server, struct sockaddr_storage *address, socklen_t *length);
 EVEN_API int even_server_port(even_server *server);
 
