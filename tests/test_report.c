@@ -136,7 +136,7 @@ async(int, gives_up_what_is_spent)
     return 0;
 }
 
-TEST(what_is_spent_is_given_up_too_often, .clean = true)
+TEST(what_is_spent_is_given_up_too_often, .clean = true, .no_faults = true)
 {
     capture_reports();
     assert_int_equal(even_run(gives_up_what_is_spent()), 0);
