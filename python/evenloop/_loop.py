@@ -39,8 +39,8 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
     _wakeup_fd = None           # the end of its self-pipe by which signals wake it; None: they do not
 
     def __init__(self, *, backend=None, seed=0):
-        self._pipe_transports = weakref.WeakValueDictionary()       # by descriptor
         try:
+            self._pipe_transports = weakref.WeakValueDictionary()       # by descriptor
             super().__init__(selector=Selector(self))
         except BaseException:
             self._close_core()      # there is nothing else yet; and __del__ does not look at what is missing
