@@ -30,8 +30,8 @@ struct even__task {
     bool over;
     bool must_cancel;               /* to be delivered at the next await that suspends */
     bool cancel_sent;               /* on its way, through what it waits for */
-    bool plain;                     /* has begun, and is entered and left without ado: there is nothing of the next two */
-    bool own_rounding;              /* keeps its own floating-point environment; (and no sanitizer is told of its stack) */
+    bool plain;                     /* has begun, and a switch needs no more: see even__task_suspend_with_ado() */
+    bool own_rounding;              /* keeps its own floating-point environment */
     bool in_walk;                   /* of a cancellation through a chain of tasks */
     bool adrift;                    /* was given up by a shutdown: never stepped again */
     bool went_on;                   /* has waited for something since canceled_at */
@@ -93,6 +93,7 @@ static inline bool even__is_shared(const even_awaitable *x) { return x->kind->bo
 void even__body_failed(even_awaitable *x, long value);
 
 struct even__tasks *even__tasks_of(even_loop *loop);    /* NULL without memory */
+/* What is rare: its own rounding, a sanitizer to be told, a cancellation to be noted. */
 void even__task_suspend_with_ado(struct even__task *t);
 /* The end of a task that has no stack: its operation is done. */
 void even__task_ended(struct even__task *t);
