@@ -48,14 +48,6 @@ struct even__tasks {
     bool shutting_down;
 };
 
-struct even__thread {
-    struct even__task *task;        /* that runs now */
-    struct even__root root;         /* the loop's own context */
-    int32_t last_status;            /* of an await or a run outside of tasks */
-    int *errno_location;            /* errno belongs to the task: kept over each switch */
-};
-extern __thread struct even__thread even__thread __attribute__((tls_model("initial-exec")));
-
 /* ---- awaitables ---- */
 
 /* An object of a kind, inert, its memory undefined behind the header; NULL without memory. */

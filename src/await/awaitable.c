@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-__thread struct even__thread even__thread;
-
 static inline void *result_of(even_awaitable *x)
 {
     return x + 1;
@@ -232,7 +230,7 @@ void even__body_failed(even_awaitable *x, long value)
 
 static even_loop *loop_of(even_awaitable *x)
 {
-    return even__is_task(x) ? x->by.task->loop : even__loop_running;
+    return even__is_task(x) ? x->by.task->loop : even__thread.loop;
 }
 
 void even__complete(even_awaitable *x, int status)
@@ -356,7 +354,7 @@ void even__remove_waiter(even_awaitable *x, even_handle *h)
 
 int even_add_done_callback_any(even_awaitable *x, even_handle *h)
 {
-    if (!even__loop_running)
+    if (!even__thread.loop)
         return -EVEN_ENOLOOP;
     if (x->state == EVEN_SPENT)
         return -EVEN_ESPENT;

@@ -121,7 +121,7 @@ static struct gather *new_gather(size_t n, int *statuses, const void *site)
     }
     g->n = g->pending = n;
     g->statuses = statuses;
-    even__trace(GATHERED, .loop = even__loop_running, .task = even__current_object(), .object = &g->pub.base,
+    even__trace(GATHERED, .loop = even__thread.loop, .task = even__current_object(), .object = &g->pub.base,
                 .site = site, .value = (int64_t)n);
     if (n == 0)
         even__complete(&g->pub.base, 0);
@@ -142,13 +142,13 @@ static void add(struct gather *g, size_t i, even_awaitable *x, void *into, size_
 
 static even_int_aw *refuse(void)
 {
-    return even__loop_running ? &without_memory : &without_loop;
+    return even__thread.loop ? &without_memory : &without_loop;
 }
 
 even_int_aw *even_gather_entries(const even_gather_entry *entries, size_t n, int *statuses)
 {
     const void *site = __builtin_return_address(0);
-    struct gather *g = even__loop_running ? new_gather(n, statuses, site) : NULL;
+    struct gather *g = even__thread.loop ? new_gather(n, statuses, site) : NULL;
     for (size_t i = 0; i < n; i++) {
         if (g)
             add(g, i, entries[i].object, entries[i].into, entries[i].size, site);
@@ -161,7 +161,7 @@ even_int_aw *even_gather_entries(const even_gather_entry *entries, size_t n, int
 even_int_aw *even_gather_array(size_t n, const void *objects, void *results, size_t result_size, int *statuses)
 {
     const void *site = __builtin_return_address(0);
-    struct gather *g = even__loop_running ? new_gather(n, statuses, site) : NULL;
+    struct gather *g = even__thread.loop ? new_gather(n, statuses, site) : NULL;
     for (size_t i = 0; i < n; i++) {
         even_awaitable *x;          /* an array of pointers to whatever kind of awaitable: copied, not punned */
         memcpy(&x, (const char *)objects + i * sizeof x, sizeof x);

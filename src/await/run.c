@@ -191,7 +191,7 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
 {
     even_loop_options loop_options = { options ? options->backend : NULL, options ? options->seed : 0 };
     struct signals signals;
-    even_loop *loop, *outer = even__loop_running;
+    even_loop *loop, *outer = even__thread.loop;
 
     if (abi != EVEN_ABI)
         return fail_run(x, report_run(-EVEN_EABI, x, site));
@@ -208,7 +208,8 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
         even_loop_close(loop);
         return fail_run(x, report_run(rc, x, site));
     }
-    struct even__thread forked_in = even__thread;   /* a task of the parent's, if that was forked in one */
+    struct even__task *forked_in = even__thread.task;   /* a task of the parent's, if this process was forked in one */
+    struct even__root root = even__thread.root;
     even__thread.task = NULL;
     even__overflow_watch(running_stack);
     take_signals(&signals, loop, x);
@@ -223,8 +224,9 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
     even__loop_leave(loop);
     even__heap_each(sweep, NULL);
     even_loop_close(loop);
-    even__loop_running = outer;
-    even__thread = forked_in;
+    even__thread.loop = outer;
+    even__thread.task = forked_in;
+    even__thread.root = root;
 
     rc = run_status < 0 ? run_status : end_status < 0 ? end_status : *interrupted ? -EINTR : 0;
     if (rc < 0 || x->status < 0)

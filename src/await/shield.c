@@ -49,13 +49,13 @@ even_awaitable *even_shield_any(even_awaitable *x)
     const void *site = __builtin_return_address(0);
     even_awaitable *self = NULL;
 
-    if (x->kind->result_size <= EVEN__RESULT_MAX && even__loop_running)
+    if (x->kind->result_size <= EVEN__RESULT_MAX && even__thread.loop)
         self = even__zeroed_new(&kinds[even__kind_index(x->kind->result_class, x->kind->result_size)], site);
     if (!self) {
         unsigned class = x->kind->result_class;
         if (was_inert)
             even__drop_silently(x);
-        return even__loop_running ? &without_memory[class].base : &without_loop[class].base;
+        return even__thread.loop ? &without_memory[class].base : &without_loop[class].base;
     }
     even__create_task(x, NULL, site);
     struct own *s = even__own(self);

@@ -12,7 +12,7 @@ struct sleep {
 static void is_due(even_handle *h)
 {
     struct sleep *s = even__container_of(h, struct sleep, timer.handle);
-    even__trace(TIMER, .loop = even__loop_running, .object = &s->pub.base);
+    even__trace(TIMER, .loop = even__thread.loop, .object = &s->pub.base);
     s->pub.result = 0;
     even__complete(&s->pub.base, 0);
 }
@@ -24,8 +24,8 @@ static void start(even_awaitable *x)
     int rc = -EINVAL;
 
     if (ns != NAN_NS) {
-        even__trace(SLEEP, .loop = even__loop_running, .task = even__current_object(), .object = x, .value = ns);
-        rc = even_call_at_ns(even__loop_running, &s->timer, even__loop_running->backend->now(even__loop_running) + ns);
+        even__trace(SLEEP, .loop = even__thread.loop, .task = even__current_object(), .object = x, .value = ns);
+        rc = even_call_at_ns(even__thread.loop, &s->timer, even__thread.loop->backend->now(even__thread.loop) + ns);
         if (rc == 0)
             return;
     }
@@ -35,7 +35,7 @@ static void start(even_awaitable *x)
 static bool cancel(even_awaitable *x)
 {
     struct sleep *s = (struct sleep *)(void *)x;
-    even_timer_cancel(even__loop_running, &s->timer);
+    even_timer_cancel(even__thread.loop, &s->timer);
     even__complete(x, -ECANCELED);
     return true;
 }

@@ -43,7 +43,7 @@ struct even__tasks *even__tasks_of(even_loop *loop)
 
 size_t even_all_tasks(even_task **out, size_t capacity)
 {
-    struct even__tasks *tasks = even__loop_running ? even__loop_running->tasks : NULL;
+    struct even__tasks *tasks = even__thread.loop ? even__thread.loop->tasks : NULL;
     size_t n = 0;
     if (!tasks)
         return 0;
@@ -253,7 +253,7 @@ static even__noinline even_awaitable *fail_to_make(even_awaitable *x, int status
 
 even_awaitable *even__create_task(even_awaitable *x, const even_task_options *options, const void *site)
 {
-    even_loop *loop = even__loop_running;
+    even_loop *loop = even__thread.loop;
     struct even__tasks *tasks;
     struct even__task *t;
 

@@ -17,7 +17,7 @@ struct own {
 static void expire(even_handle *h)
 {
     struct own *w = even__container_of(h, struct own, timer.handle);
-    even__trace(TIMER, .loop = even__loop_running);
+    even__trace(TIMER, .loop = even__thread.loop);
     w->must_cancel_before = w->task->by.task->must_cancel;
     w->expired = even_cancel_any(w->task);
 }

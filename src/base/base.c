@@ -1,6 +1,6 @@
 /* Memory, and the words for failures. */
-#include "base.h"
 #include "sys.h"
+#include "thread.h"
 #include <evenloop/loop.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +74,7 @@ const char *even_errname(int rc)
 
 const char *even_strerror(int rc)
 {
-    static __thread char unknown[64];
+    char *unknown = even__thread.unknown_error;
     unsigned number = rc < 0 ? 0u - (unsigned)rc : (unsigned)rc;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
         if ((unsigned)errors[i].number == number)
@@ -82,6 +82,6 @@ const char *even_strerror(int rc)
     const char *words = number <= 4095 ? strerrordesc_np((int)number) : NULL;
     if (words)
         return words;
-    snprintf(unknown, sizeof unknown, "unknown error %d", rc);
+    snprintf(unknown, sizeof even__thread.unknown_error, "unknown error %d", rc);
     return unknown;
 }

@@ -9,31 +9,26 @@ enum {
     HEADER = (sizeof(struct even__chunk) + 15) & ~15
 };
 
-__thread struct even__heap *even__heap_mine;
-static pthread_key_t key;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct even__heap *without_thread;
 EVEN__AT_FORK(.lock = &lock);
 
-static void thread_ends(void *data)
+static void thread_ends(void)
 {
-    struct even__heap *heap = data;
+    struct even__heap *heap = even__thread.heap;
+    if (!heap)
+        return;
     pthread_mutex_lock(&lock);
     heap->next = without_thread;
     without_thread = heap;
     pthread_mutex_unlock(&lock);
-    even__heap_mine = NULL;
-}
-
-static void make_key(void)
-{
-    pthread_key_create(&key, thread_ends);
+    even__thread.heap = NULL;
 }
 
 static struct even__heap *heap_of_thread(void)
 {
-    pthread_once(&once, make_key);
+    if (even__thread_at_end(thread_ends) < 0)
+        return NULL;
     pthread_mutex_lock(&lock);
     struct even__heap *heap = without_thread;
     if (heap)
@@ -41,9 +36,7 @@ static struct even__heap *heap_of_thread(void)
     pthread_mutex_unlock(&lock);
     if (!heap)
         heap = even__calloc(sizeof *heap);
-    if (heap)
-        pthread_setspecific(key, heap);
-    return even__heap_mine = heap;
+    return even__thread.heap = heap;
 }
 
 /* Mapped memory aligned to CHUNK. Type-stable: it is never given back. */
@@ -127,7 +120,7 @@ static void *take_largest(struct even__heap *heap, unsigned class, size_t size)
 
 void *even__heap_alloc_slow(unsigned class, size_t size)
 {
-    struct even__heap *heap = even__heap_mine;
+    struct even__heap *heap = even__thread.heap;
     size_t cell_size = class == EVEN__HEAP_RECORDS ? (size + 15) & ~(size_t)15 : (size_t)class * EVEN__HEAP_STEP;
     struct even__cell *cell;
 
@@ -163,20 +156,20 @@ void even__heap_free_remote(struct even__heap *heap, struct even__cell *cell)
 
 void even__heap_each(void (*visit)(void *, void *), void *data)
 {
-    for (struct even__chunk *c = even__heap_mine ? even__heap_mine->chunks : NULL; c; c = c->next)
+    for (struct even__chunk *c = even__thread.heap ? even__thread.heap->chunks : NULL; c; c = c->next)
         for (size_t at = HEADER; c->class != EVEN__HEAP_RECORDS && at + c->cell_size <= c->used; at += c->cell_size)
             visit((char *)c + at, data);
 }
 
 void even__heap_chunks(void (*visit)(void *, size_t))
 {
-    for (struct even__chunk *c = even__heap_mine ? even__heap_mine->chunks : NULL; c; c = c->next)
+    for (struct even__chunk *c = even__thread.heap ? even__thread.heap->chunks : NULL; c; c = c->next)
         visit(c, c->used);
 }
 
 size_t even__heap_live(void)
 {
-    struct even__heap *heap = even__heap_mine;
+    struct even__heap *heap = even__thread.heap;
     if (heap)
         take_remote(heap);
     return heap ? heap->taken - heap->freed : 0;

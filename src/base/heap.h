@@ -11,6 +11,7 @@
 
 #include "base.h"
 #include "sys.h"
+#include "thread.h"
 #include <stdatomic.h>
 #ifdef EVEN__ASAN
 #include <sanitizer/asan_interface.h>
@@ -54,8 +55,6 @@ struct even__heap {
     struct even__heap *next;                    /* in the list of heaps without a thread */
 };
 
-extern __thread struct even__heap *even__heap_mine __attribute__((tls_model("initial-exec")));
-
 void *even__heap_alloc_slow(unsigned class, size_t size);
 void even__heap_free_remote(struct even__heap *heap, struct even__cell *cell);
 
@@ -66,7 +65,7 @@ static inline struct even__chunk *even__chunk_of(void *cell)
 
 static inline void *even__heap_take(unsigned class, size_t size)
 {
-    struct even__heap *heap = even__heap_mine;
+    struct even__heap *heap = even__thread.heap;
     struct even__cell *cell;
     if (even__unlikely(even__fault_memory()))
         return NULL;
@@ -110,7 +109,7 @@ static inline void even__heap_free(void *p)
 
     ASAN_POISON_MEMORY_REGION((char *)p + EVEN__HEAP_KEPT,
                               chunk->cell_size > EVEN__HEAP_KEPT ? chunk->cell_size - EVEN__HEAP_KEPT : 0);
-    if (even__likely(chunk->heap == even__heap_mine))
+    if (even__likely(chunk->heap == even__thread.heap))
         even__heap_free_here(chunk->heap, cell);
     else
         even__heap_free_remote(chunk->heap, cell);

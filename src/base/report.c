@@ -4,8 +4,8 @@
  * kind about one place is told ten times in a row, then at most once a second; the next line says for how many it stands, and the
  * end of a loop tells what is left.
  */
-#include "base.h"
 #include "fork.h"
+#include "thread.h"
 #include <evenloop/loop.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -58,13 +58,6 @@ static void forget_untold(void)
 
 EVEN__AT_FORK(.lock = &lock, .in_child = forget_untold);
 
-/* The report that this thread is about to make. */
-static __thread struct {
-    const char *kind;
-    const void *place;
-    unsigned long untold;
-} now;
-
 static int64_t clock_now(void)
 {
     struct timespec t;
@@ -101,9 +94,9 @@ bool even__report_is_wanted(const char *kind, const void *place)
     bool wanted = s->credit - t <= (IN_A_ROW - 1) * INTERVAL;
     if (wanted) {
         s->credit += INTERVAL;
-        now.kind = kind;
-        now.place = place;
-        now.untold = s->untold;
+        even__thread.report.kind = kind;
+        even__thread.report.place = place;
+        even__thread.report.untold = s->untold;
         s->untold = 0;
     } else {
         s->untold++;
@@ -115,11 +108,11 @@ bool even__report_is_wanted(const char *kind, const void *place)
 static void keep_sample(const char *text)
 {
     pthread_mutex_lock(&lock);
-    struct slot *s = slot_of(now.kind, now.place, false);
+    struct slot *s = slot_of(even__thread.report.kind, even__thread.report.place, false);
     if (s)
         snprintf(s->sample, sizeof s->sample, "%.*s", (int)sizeof s->sample - 1, text);
     pthread_mutex_unlock(&lock);
-    now.kind = NULL;
+    even__thread.report.kind = NULL;
 }
 
 void even__report(const char *format, ...)
@@ -131,9 +124,9 @@ void even__report(const char *format, ...)
     va_start(args, format);
     int n = vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (now.kind) {
-        if (n > 0 && (size_t)n < sizeof text && now.untold)
-            snprintf(text + n, sizeof text - (size_t)n, " (and %lu more like this)", now.untold);
+    if (even__thread.report.kind) {
+        if (n > 0 && (size_t)n < sizeof text && even__thread.report.untold)
+            snprintf(text + n, sizeof text - (size_t)n, " (and %lu more like this)", even__thread.report.untold);
         keep_sample(text);
     }
     put(text);

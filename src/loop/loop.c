@@ -9,8 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-__thread even_loop *even__loop_running;
-
 /* While handles are ready, the kernel is asked for I/O at the latest after this many passes, or this long. */
 enum { LOOKS_SKIPPED_MAX = 60, LOOK_EVERY_NS = 100 * 1000 };
 
@@ -108,7 +106,7 @@ int even__loop_enter(even_loop *loop)
     const pid_t pid = getpid();
     if (loop->pid != pid)
         return -EVEN_EFORK;
-    if (loop->running || (even__loop_running && even__loop_running->pid == pid))    /* a parent's runs in the parent */
+    if (loop->running || (even__thread.loop && even__thread.loop->pid == pid))    /* a parent's runs in the parent */
         return -EVEN_ERUNNING;
     if (loop->above && !loop->above->may_run_here(loop))
         return -EVEN_ETHREAD;
@@ -117,7 +115,7 @@ int even__loop_enter(even_loop *loop)
         return rc;
     loop->running = true;
     loop->looks_skipped = LOOKS_SKIPPED_MAX;    /* the first pass looks */
-    even__loop_running = loop;
+    even__thread.loop = loop;
     return 0;
 }
 
@@ -128,7 +126,7 @@ void even__loop_leave(even_loop *loop)
         loop->backend->detach(loop);
     }
     loop->running = loop->stopping = false;
-    even__loop_running = NULL;
+    even__thread.loop = NULL;
 }
 
 int even_loop_run_forever(even_loop *loop)
@@ -173,8 +171,8 @@ int even_loop_close(even_loop *loop)
         return 0;
     if (loop->running)
         return -EVEN_ERUNNING;
-    even_loop *running = even__loop_running;
-    even__loop_running = loop;
+    even_loop *running = even__thread.loop;
+    even__thread.loop = loop;
     if (loop->above)
         loop->above->close(loop);
     __atomic_store_n(&loop->closing, true, __ATOMIC_RELEASE);
@@ -185,7 +183,7 @@ int even_loop_close(even_loop *loop)
     even__receivers_close(loop);
     if (loop->above)
         loop->above->closed(loop);
-    even__loop_running = running;
+    even__thread.loop = running;
     even__inbox_take(loop);
     even__queue_splice(&loop->ready, &loop->batch);
     while (!even__queue_is_empty(&loop->ready))     /* bounded: nothing runs that could queue more */
@@ -220,7 +218,7 @@ bool even_loop_is_running(const even_loop *loop)
 
 even_loop *even_running_loop(void)
 {
-    return even__loop_running;
+    return even__thread.loop;
 }
 
 const char *even_loop_backend(const even_loop *loop)
@@ -343,7 +341,7 @@ int even_loop_timeout(even_loop *loop)
     if (!loop->running && even__loop_enter(loop) == 0) {    /* submitting wants the thread */
         loop->backend->submit(loop);
         loop->running = false;
-        even__loop_running = NULL;
+        even__thread.loop = NULL;
     }
     int64_t ns = even__inbox_sleep(loop) ? even__loop_timeout_ns(loop) : 0;
     if (ns != 0 && loop->backend->peek(loop))
@@ -358,7 +356,7 @@ int even_loop_step(even_loop *loop)
         return rc;
     rc = even__loop_pass(loop, false);
     loop->running = loop->stopping = false;     /* no detach: the next step comes soon, most likely from here */
-    even__loop_running = NULL;
+    even__thread.loop = NULL;
     return rc;
 }
 

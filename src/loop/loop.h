@@ -4,6 +4,7 @@
 
 #include "../backend/backend.h"
 #include "../base/fork.h"
+#include "../base/thread.h"
 #include "queue.h"
 #include <stdatomic.h>
 #include <sys/types.h>
@@ -64,8 +65,7 @@ struct even_loop {
     } *above;
 };
 
-/* The thread's running loop. */
-extern __thread even_loop *even__loop_running __attribute__((tls_model("initial-exec")));
+#define even__loop_running even__thread.loop
 
 /* Is this a child, which has but a copy of its parent's loop? What the kernel has of it is the parent's, rings in shared
  * memory for one: it is not to be touched. */

@@ -1,7 +1,6 @@
 /* Says which task overflowed which stack, before the program dies of it. */
 #include "stack.h"
 #include "../base/sys.h"
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,22 +60,17 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
 
 enum { ALTERNATE_SIZE = 64 * 1024 };
 
-static __thread bool watched;
-static pthread_key_t key;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void thread_ends(void *alternate)
+static void thread_ends(void)
 {
+    void *alternate = even__thread.alternate_stack;
     stack_t current;
+    if (!alternate)
+        return;
     if (sigaltstack(NULL, &current) == 0 && current.ss_sp == alternate)     /* else somebody has put another in its place */
         sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
     munmap(alternate, ALTERNATE_SIZE);
-    watched = false;
-}
-
-static void make_key(void)
-{
-    pthread_key_create(&key, thread_ends);
+    even__thread.alternate_stack = NULL;
+    even__thread.watches_overflow = false;
 }
 
 /* False without memory. */
@@ -85,14 +79,15 @@ static bool have_alternate(void)
     stack_t alternate;
     if (sigaltstack(NULL, &alternate) < 0 || !(alternate.ss_flags & SS_DISABLE))
         return true;        /* the program's own */
-    pthread_once(&once, make_key);
     void *p = even__sys_map(mmap(NULL, ALTERNATE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     if (!p)
         return false;
     alternate = (stack_t){ .ss_sp = p, .ss_size = ALTERNATE_SIZE };
-    if (pthread_setspecific(key, p) == 0 && sigaltstack(&alternate, NULL) == 0)
+    if (sigaltstack(&alternate, NULL) == 0 && even__thread_at_end(thread_ends) == 0) {
+        even__thread.alternate_stack = p;
         return true;
-    pthread_setspecific(key, NULL);
+    }
+    sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
     munmap(p, ALTERNATE_SIZE);
     return false;
 }
@@ -101,9 +96,9 @@ void even__overflow_watch(const struct even__stack *(*f)(struct even__runner *))
 {
     struct sigaction current;
 
-    if (watched)
+    if (even__thread.watches_overflow)
         return;
-    watched = true;
+    even__thread.watches_overflow = true;
     describe = f;
     if (!have_alternate())
         return;

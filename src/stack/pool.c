@@ -43,7 +43,7 @@ struct class {
     char *fresh, *fresh_end;                        /* what of the newest chunk was never used */
 };
 
-struct pool {
+struct even__pool {
     struct class class[CLASSES];
     unsigned puts;
     struct chunk *chunks;
@@ -60,14 +60,14 @@ static size_t slot_size(unsigned number)
 enum { COLOURS = 16, CACHE_LINE = 64, LOOK_EVERY = 4096, KEEP = 64 };
 _Static_assert(sizeof(struct even__stack) + COLOURS * CACHE_LINE <= EVEN__STACK_OWN, "a task has all that it asked for");
 
-static __thread struct pool *mine;
-static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static atomic_int guard_way;    /* 0: not known, 1: MADV_GUARD_INSTALL, 2: mprotect */
 
-static void thread_ends(void *data)
+static void thread_ends(void)
 {
-    struct pool *pool = data;
+    struct even__pool *pool = even__thread.stacks;
+    if (!pool)
+        return;
     for (unsigned c = 0; c < CLASSES; c++) {
         for (struct even__stack *s = pool->class[c].idle; s; s = s->next)
             even__sanitizer_end(s->fiber);
@@ -83,21 +83,15 @@ static void thread_ends(void *data)
         even__free(c);
     }
     even__free(pool);
-    mine = NULL;
+    even__thread.stacks = NULL;
 }
 
-static void make_key(void)
+static struct even__pool *pool_of_thread(void)
 {
-    pthread_key_create(&key, thread_ends);
-    even__sanitizer_find();
-}
-
-static struct pool *pool_of_thread(void)
-{
-    pthread_once(&once, make_key);
-    if ((mine = even__calloc(sizeof *mine)))
-        pthread_setspecific(key, mine);
-    return mine;
+    pthread_once(&once, even__sanitizer_find);
+    if (even__thread_at_end(thread_ends) < 0)
+        return NULL;
+    return even__thread.stacks = even__calloc(sizeof *even__thread.stacks);
 }
 
 /* Probed by its effect, since emulators say yes and do nothing: a write() from a guard page must fail. */
@@ -131,7 +125,7 @@ static int install_guard(char *p)
     return rc;
 }
 
-static int grow(struct pool *pool, unsigned number)
+static int grow(struct even__pool *pool, unsigned number)
 {
     size_t slot = slot_size(number);
     size_t n = CHUNK_BYTES / slot;
@@ -169,7 +163,7 @@ static struct even__stack *describe(char *low, unsigned number, void *fiber)
     return s;
 }
 
-static even__noinline struct even__stack *new_stack(struct pool *pool, unsigned number, int *error)
+static even__noinline struct even__stack *new_stack(struct even__pool *pool, unsigned number, int *error)
 {
     struct class *c = &pool->class[number];
     if (c->cold_count) {
@@ -191,7 +185,7 @@ static even__noinline struct even__stack *get_first(size_t size, int *error);
 
 struct even__stack *even__stack_get(size_t size, int *error)
 {
-    struct pool *pool = mine;
+    struct even__pool *pool = even__thread.stacks;
     unsigned number = 1;
 
     if (even__unlikely(!pool))
@@ -246,11 +240,12 @@ static void trim(struct class *c, unsigned keep)
 
 void even__stacks_trim(unsigned keep)
 {
-    for (unsigned i = 0; mine && i < CLASSES; i++)
-        trim(&mine->class[i], keep);
+    struct even__pool *pool = even__thread.stacks;
+    for (unsigned i = 0; pool && i < CLASSES; i++)
+        trim(&pool->class[i], keep);
 }
 
-static even__noinline void look(struct pool *pool)
+static even__noinline void look(struct even__pool *pool)
 {
     for (unsigned i = 0; i < CLASSES; i++) {
         struct class *c = &pool->class[i];
@@ -262,7 +257,7 @@ static even__noinline void look(struct pool *pool)
 
 void even__stack_put(struct even__stack *s)
 {
-    struct pool *pool = mine;
+    struct even__pool *pool = even__thread.stacks;
     struct class *c = &pool->class[s->class];
     s->next = c->idle;
     c->idle = s;
@@ -273,7 +268,7 @@ void even__stack_put(struct even__stack *s)
 
 void even__stacks_each(void (*visit)(struct even__stack *))
 {
-    for (struct chunk *c = mine ? mine->chunks : NULL; c; c = c->next)
+    for (struct chunk *c = even__thread.stacks ? even__thread.stacks->chunks : NULL; c; c = c->next)
         for (char *low = c->memory + EVEN__GUARD; low < c->memory + c->size; low += slot_size(c->class)) {
             struct even__stack *s = descriptor(low, c->class);
             if (s->low == low)      /* not one that was never used, or was given back */

@@ -46,14 +46,6 @@ static inline void even__stack_reset(struct even__stack *s)
 
 /* ---- switching ---- */
 
-/* The thread's own context: the loop's. */
-struct even__root {
-    struct even__context context;
-    void *fiber;                    /* ThreadSanitizer's, or AddressSanitizer's fake stack while it is left, */
-    const void *bottom;             /* and what that knows of the stack itself */
-    size_t size;
-};
-
 /* Is there a sanitizer in the program, whatever the library was built with? Then it is told of stacks and switches, by the
  * functions of switch.c. Known with the process's first stack. */
 extern bool even__sanitized __attribute__((visibility("hidden")));

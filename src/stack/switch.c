@@ -27,8 +27,6 @@ bool even__sanitized;
 
 /* ---- stacks ---- */
 
-static __thread struct even__root *left;    /* the thread's own stack, while it runs on a task's */
-
 static size_t usable(const struct even__stack *stack)
 {
     return (size_t)((const char *)stack - stack->low);
@@ -68,6 +66,7 @@ static void at_exit(void)
     if (even__heap_live() > 0)
         even__heap_chunks(keep);
     even__stacks_each(keep_frames_of);
+    const struct even__root *left = even__thread.left;
     if (left && left->bottom) {
         char *sp = left->context.sp;
         keep(sp, (size_t)((const char *)left->bottom + left->size - sp));
@@ -134,8 +133,8 @@ void even__sanitizer_end(void *fiber)
 
 UNINSTRUMENTED void even__sanitizer_enter(struct even__root *root, struct even__stack *stack)
 {
-    struct even__root *outer = left;    /* a run in a child that was forked in a task */
-    left = root;
+    struct even__root *outer = even__thread.left;   /* a run in a child that was forked in a task */
+    even__thread.left = root;
     if (__tsan_switch_to_fiber) {
         if (!stack->fiber)
             stack->fiber = __tsan_create_fiber(0);
@@ -147,7 +146,7 @@ UNINSTRUMENTED void even__sanitizer_enter(struct even__root *root, struct even__
     even__switch_asm(&root->context, &stack->context);
     if (__sanitizer_finish_switch_fiber)
         __sanitizer_finish_switch_fiber(root->fiber, NULL, NULL);
-    left = outer;
+    even__thread.left = outer;
 }
 
 UNINSTRUMENTED void even__sanitizer_leave(struct even__root *root, struct even__stack *stack)

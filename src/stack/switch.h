@@ -4,9 +4,7 @@
 #ifndef EVEN__SWITCH_H
 #define EVEN__SWITCH_H
 
-struct even__context {
-    void *sp, *fp, *pc;
-};
+#include "../base/thread.h"
 
 /* The first code of a new stack, in entry.S: calls even__stack_main(), which never returns; ends the frame chain. */
 void even__stack_entry(void);
