@@ -214,3 +214,49 @@ TEST(threads_free_each_others_cells, .no_faults = true)
         if (ring[i])
             even__heap_free(ring[i]);
 }
+
+static void count_all(void *cell, void *data)
+{
+    (void)cell;
+    ++*(size_t *)data;
+}
+
+static size_t walked(void)
+{
+    size_t n = 0;
+    even__heap_each(count_all, &n);
+    return n;
+}
+
+/* What a peak leaves behind is not walked over for ever; what lives stays as it is, and the memory is used again. */
+TEST(a_peak_is_settled)
+{
+    enum { PEAK = 60000, KEPT_EACH = 6000 };
+    static unsigned char *cells[PEAK];
+    static const size_t sizes[] = { 48, 96, 304, 1000, 70000 };
+    for (int i = 0; i < PEAK; i++) {
+        size_t size = i % 5000 == 4999 ? sizes[4] : sizes[i % 4];
+        assert_non_null(cells[i] = even__heap_alloc(size));
+        memset(cells[i], i % 251, size);
+    }
+    for (int i = 0; i < PEAK; i++)
+        if (i % KEPT_EACH)
+            even__heap_free(cells[i]);
+    assert_true(walked() >= PEAK);
+    even__heap_settle();
+    assert_true(walked() < PEAK / 3);          /* the ten that live, each in a chunk with others */
+    const char *last = even__thread.heap->region;
+    unsigned char *again[PEAK / 2];
+    for (int i = 0; i < PEAK / 2; i++) {
+        assert_non_null(again[i] = even__heap_alloc(sizes[i % 4]));
+        memset(again[i], 252, sizes[i % 4]);
+    }
+    assert_ptr_equal(even__thread.heap->region, last);      /* nothing was mapped */
+    for (int i = 0; i < PEAK; i += KEPT_EACH)
+        for (size_t k = 0; k < 48; k++)
+            assert_int_equal(cells[i][k], i % 251);
+    for (int i = 0; i < PEAK / 2; i++)
+        even__heap_free(again[i]);
+    for (int i = 0; i < PEAK; i += KEPT_EACH)
+        even__heap_free(cells[i]);
+}

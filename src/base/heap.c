@@ -56,9 +56,13 @@ static void *map_aligned(size_t size)
 static struct even__chunk *new_chunk(struct even__heap *heap, unsigned class, size_t cell_size)
 {
     size_t size = CHUNK;
-    struct even__chunk *c;
+    struct even__chunk *c = heap->spare[class];
 
-    if (HEADER + cell_size > CHUNK) {   /* one cell larger than a chunk: a chunk of its own */
+    if (c && c->cell_size >= cell_size) {
+        heap->spare[class] = c->next;
+        size = c->size;
+        cell_size = c->cell_size;
+    } else if (HEADER + cell_size > CHUNK) {   /* one cell larger than a chunk: a chunk of its own */
         size = (HEADER + cell_size + CHUNK - 1) & ~(size_t)(CHUNK - 1);
         c = map_aligned(size);
     } else {
@@ -72,8 +76,9 @@ static struct even__chunk *new_chunk(struct even__heap *heap, unsigned class, si
     }
     if (!c)
         return NULL;
-    *c = (struct even__chunk){ heap, heap->chunks, cell_size, HEADER, size, class };
+    *c = (struct even__chunk){ heap, heap->chunks, cell_size, HEADER, size, class, 0 };
     heap->chunks = c;
+    heap->chunk_count++;
     return heap->current[class] = c;
 }
 
@@ -173,4 +178,62 @@ size_t even__heap_live(void)
     if (heap)
         take_remote(heap);
     return heap ? heap->taken - heap->freed : 0;
+}
+
+/* ---- settling ---- */
+
+/* Fewer than this many cells of a chunk live, on the average: it pays to look for empty ones. */
+enum { LIVING_FEW = 8, CHUNKS_FEW = 16 };
+
+static bool is_empty(const struct even__chunk *c)
+{
+    return c->idle == (c->used - HEADER) / c->cell_size;
+}
+
+static void count_idle(struct even__heap *heap)
+{
+    for (struct even__chunk *c = heap->chunks; c; c = c->next)
+        c->idle = 0;
+    for (unsigned class = 0; class < EVEN__HEAP_CLASSES; class++)
+        for (struct even__cell *cell = heap->free[class]; cell; cell = cell->link)
+            even__chunk_of(cell)->idle++;
+}
+
+static void forget_cells_of_empty(struct even__heap *heap)
+{
+    for (unsigned class = 0; class < EVEN__HEAP_CLASSES; class++)
+        for (struct even__cell **at = &heap->free[class]; *at;) {
+            if (is_empty(even__chunk_of(*at)))
+                *at = (*at)->link;
+            else
+                at = &(*at)->link;
+        }
+}
+
+static void set_empty_aside(struct even__heap *heap)
+{
+    for (struct even__chunk **at = &heap->chunks, *c; (c = *at);) {
+        if (!is_empty(c)) {
+            at = &c->next;
+            continue;
+        }
+        *at = c->next;
+        c->next = heap->spare[c->class];
+        heap->spare[c->class] = c;
+        heap->chunk_count--;
+        if (heap->current[c->class] == c)
+            heap->current[c->class] = NULL;
+    }
+}
+
+void even__heap_settle(void)
+{
+    struct even__heap *heap = even__thread.heap;
+    if (!heap || heap->chunk_count < CHUNKS_FEW || heap->chunk_count < 2 * heap->settled_count ||
+        even__heap_live() / LIVING_FEW > heap->chunk_count)
+        return;
+    count_idle(heap);
+    forget_cells_of_empty(heap);
+    set_empty_aside(heap);
+    heap->settled_count = heap->chunk_count;
 }

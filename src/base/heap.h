@@ -42,6 +42,7 @@ struct even__chunk {
     size_t used;            /* bytes handed out so far, this header included */
     size_t size;
     unsigned class;
+    unsigned idle;          /* while the heap is settled: how many of its cells are free */
 };
 
 struct even__heap {
@@ -50,6 +51,8 @@ struct even__heap {
     size_t taken, freed;                        /* how often, ever */
     struct even__chunk *current[EVEN__HEAP_CLASSES];
     struct even__chunk *chunks;
+    struct even__chunk *spare[EVEN__HEAP_CLASSES];  /* those of which nothing is in use */
+    unsigned chunk_count, settled_count;            /* of those in use; and how many these were when it was settled last */
     char *region, *region_end;
     _Atomic(struct even__cell *) remote;        /* freed by other threads */
     struct even__heap *next;                    /* in the list of heaps without a thread */
@@ -120,6 +123,10 @@ void even__heap_each(void (*visit)(void *cell, void *data), void *data);
 
 /* The same for all that it has in use, in large pieces. */
 void even__heap_chunks(void (*visit)(void *memory, size_t size));
+
+/* After a peak: set the chunks aside in which nothing lives, so that nobody walks over them. They are used again before new ones
+ * are mapped, for cells of the same size. */
+void even__heap_settle(void);
 
 /* Cells of this thread's heap that are handed out. */
 size_t even__heap_live(void);
