@@ -634,7 +634,7 @@ static void *wake_when_asleep(void *data)
 {
     struct note *n = data;
     for (int i = 0; i < 100; i++) {
-        while (!atomic_load(&n->loop->asleep))
+        while (!atomic_load(&n->loop->door.asleep))
             sched_yield();
         even_call_soon_threadsafe(n->loop, &n[i].handle);
         while (__atomic_load_n(&n[i].left, __ATOMIC_ACQUIRE) == 0)

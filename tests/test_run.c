@@ -578,7 +578,7 @@ TEST(a_loop_with_pending_tasks_stays_in_its_thread, .on = TEST_KERNEL, .no_fault
     assert_int_equal(rc, 0);
     assert_int_equal(rc2, 0);
     assert_int_equal(e.until_complete, -EVEN_ETHREAD);
-    assert_reported("a task cannot change its thread");
+    assert_reported("this belongs to another thread");
     assert_int_equal(e.for_ever, -EVEN_ETHREAD);
     assert_int_equal(e.step, -EVEN_ETHREAD);
 }

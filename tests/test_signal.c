@@ -41,7 +41,7 @@ static void start(struct told *t, int number)
 
 static void *kill_later(void *data)
 {
-    while (!atomic_load_explicit(&loop->asleep, memory_order_acquire))
+    while (!atomic_load_explicit(&loop->door.asleep, memory_order_acquire))
         sched_yield();
     kill(getpid(), *(int *)data);
     return NULL;

@@ -307,7 +307,7 @@ TEST(a_push_wakes_it_in_any_thread, .no_faults = true)
         act_init(&woken, loop, true);
         assert_int_equal(pthread_create(&runner, NULL, run_forever, loop), 0);
         if (i % 2)
-            while (!atomic_load(&loop->asleep))
+            while (!atomic_load(&loop->door.asleep))
                 sched_yield();
         push(&woken.op.handle);
         pthread_join(runner, NULL);

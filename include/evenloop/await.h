@@ -36,6 +36,7 @@ struct even_awaitable {
         struct even__task *task;    /* with EVEN__TASK: the task that it is */
         even_awaitable *parent;     /* a coroutine awaited inline: the coroutine that awaits it */
         const void *site;           /* inert: where it was made */
+        uint64_t loop;              /* any other that is active: the number of its loop, 0 while it has none */
     } by;
     uint32_t refs;
     int16_t status;                 /* 0, or why it failed */
@@ -81,6 +82,20 @@ struct even_kind {
     void (*drop)(even_awaitable *self);
 };
 
+/* ---- Objects and loops -----------------------------------------------------------------------------------
+ *
+ * An object belongs to the loop in which it became active, and so do those that wait for it. A task, a gather, a shield and a
+ * future are active as soon as they are made; a future that is made outside of a run, with its first waiter.
+ *
+ * The loop need not run: between two runs or two steps, and from another loop of the same thread, an object is completed,
+ * cancelled, referred to and given up as ever; its waiters go on when their loop does. While it is pending, another loop's task
+ * cannot await it: -EVEN_EOTHERLOOP, with a report. Once it is done it has no loop: it is a value with a count, which may be
+ * awaited, gathered and shielded in any loop of its thread, and outlives its loop. What is pending when its loop is closed may
+ * still be completed, cancelled and given up; its waiters are not run any more.
+ *
+ * Another thread must not touch it, for counts are not atomic. A call that would change something pending there is reported, and
+ * does nothing. Push a handle (even_call_soon_threadsafe(), even_door_call_soon()), and let it do that. */
+
 /* ---- Awaitables in general ------------------------------------------------------------------------------- */
 
 /* A new object of a kind: its memory is zero behind the header, its one reference is the caller's. NULL without
@@ -91,7 +106,8 @@ EVEN_API even_awaitable *even_awaitable_new(const even_kind *kind);
     { (kind_pointer), NULL, { NULL }, 1, (status), EVEN_DONE, EVEN__STATIC | EVEN__FETCHED }
 
 /* It is done: with 0 and the result that was stored behind the header, or with a failure. Its waiters are
- * scheduled. From the loop's thread; -EVEN_ESTATE if it was done before. (Future.set_result, set_exception) */
+ * scheduled, in its loop. -EVEN_ESTATE if it was done before, -EVEN_ETHREAD if it is another thread's, both with a report.
+ * (Future.set_result, set_exception) */
 EVEN_API int even_complete(even_awaitable *x, int status);
 
 EVEN_API bool even_is_done(const even_awaitable *x);
@@ -102,7 +118,7 @@ EVEN_API int even_status_of(const even_awaitable *x);
  * between even_await_any() and even_unref(), as `await` does:
  *     int status = even_await_any(x); ... ; even_unref(x);
  * Gives the status: that of x, or, with a report that names x, -EVEN_ENOTASK, -EVEN_ESPENT, -EVEN_EAWAITED,
- * -EVEN_ESELF. Cancelling: x is cancelled, and this waits for its end. */
+ * -EVEN_ESELF, -EVEN_EOTHERLOOP. Cancelling: x is cancelled, and this waits for its end. */
 EVEN_API int even_await_any(even_awaitable *x);
 EVEN_API void even_unref(even_awaitable *x);
 EVEN_API even_awaitable *even_ref_any(even_awaitable *x);    /* gives x */
@@ -113,8 +129,9 @@ EVEN_API void even_detach_any(even_awaitable *x);
 /* The status of the running task's last await: 0, or why it failed. */
 EVEN_API int even_status(void);
 
-/* Schedule a handle when x is done; at once if it is. The handle gives no reference; take it back with
- * even_remove_done_callback() before x may go. (Future.add_done_callback) */
+/* Schedule a handle in the running loop when x is done; at once if it is. The handle gives no reference; take it back with
+ * even_remove_done_callback() before x may go. -EVEN_ENOLOOP, -EVEN_ESPENT; -EVEN_ESTATE for a handle that is queued, or a
+ * coroutine that is no task; -EVEN_EOTHERLOOP, with a report. (Future.add_done_callback) */
 EVEN_API int even_add_done_callback_any(even_awaitable *x, even_handle *h);
 EVEN_API void even_remove_done_callback_any(even_awaitable *x, even_handle *h);
 
@@ -158,7 +175,7 @@ EVEN_API int even_set_name_any(even_awaitable *x, const char *name);
 
 /* Ask a task, a future, a gather or an operation in progress to end. For a task: -ECANCELED is delivered once, at the
  * await in progress, through what it waits for; before its first step, its body never runs. True if the request was
- * taken, false if it is done already. (Task.cancel, Future.cancel)
+ * taken, false if it is done already, or, with a report, if it is another thread's. (Task.cancel, Future.cancel)
  * What was passed as an argument to a body that never runs is not given back by it: keep a reference of your own. */
 EVEN_API bool even_cancel_any(even_awaitable *x);
 /* How many requests a task has had, less its uncancels. (Task.cancelling) */

@@ -22,7 +22,7 @@
     X(EVEN_EAWAITED, 3506, "the object is already being awaited")                                             \
     X(EVEN_ESELF, 3507, "a task cannot await itself")                                                         \
     X(EVEN_ESTATE, 3508, "the result was already set")                                                        \
-    X(EVEN_ETHREAD, 3509, "a task cannot change its thread")                                                  \
+    X(EVEN_ETHREAD, 3509, "this belongs to another thread")                                                   \
     X(EVEN_ESTUCK, 3510, "a task went on through a hundred cancellations")                                    \
     X(EVEN_EABI, 3511, "the program was compiled with a header of another ABI than the library's")            \
     X(EVEN_EBACKEND, 3512, "no such backend, or not here")                                                    \
@@ -31,6 +31,7 @@
     X(EVEN_EINCOMPLETE, 3515, "the stream ended before all that was asked for had come")                      \
     X(EVEN_ELIMIT, 3516, "the separator did not come within the limit")                                       \
     X(EVEN_EDEADLOCK, 3517, "nothing is left that could wake the task")                                       \
+    X(EVEN_EOTHERLOOP, 3518, "the object is pending in another loop")                                         \
     X(EVEN_EAI_ADDRFAMILY, 3001, "the name has no address of this family")                                    \
     X(EVEN_EAI_AGAIN, 3002, "temporary failure of the name resolution")                                       \
     X(EVEN_EAI_BADFLAGS, 3003, "bad flags for the name resolution")                                           \

@@ -99,6 +99,17 @@ EVEN_API void even_call_soon(even_loop *loop, even_handle *h);
  * (loop.call_soon_threadsafe) */
 EVEN_API int even_call_soon_threadsafe(even_loop *loop, even_handle *h);
 
+/* A loop's door: what another thread may hold of it, whether or not the loop is still there. Counted; any thread may call these,
+ * even_door_call_soon() a signal handler, too.
+ * even_loop_door() gives a new reference: call it while the loop is certainly open, in the loop's thread for one.
+ * even_door_call_soon() is even_call_soon_threadsafe(): after the loop was closed it gives -EVEN_ECLOSED, at any time, and the
+ * handle is yours. */
+typedef struct even_door even_door;
+EVEN_API even_door *even_loop_door(even_loop *loop);
+EVEN_API even_door *even_door_ref(even_door *door);     /* gives door */
+EVEN_API void even_door_unref(even_door *door);         /* NULL is allowed */
+EVEN_API int even_door_call_soon(even_door *door, even_handle *h);
+
 /* ---- Timers (asyncio.TimerHandle) ------------------------------------------------------------------- */
 
 typedef struct even_timer {

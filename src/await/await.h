@@ -44,7 +44,6 @@ _Static_assert(sizeof(struct even__task) <= 128, "a task's record");
 struct even__tasks {
     even_handle all;                /* those that are not done, oldest first */
     uint32_t last_id;
-    pthread_t thread;               /* the one that may step them */
     bool shutting_down;
 };
 
@@ -52,8 +51,12 @@ struct even__tasks {
 
 /* An object of a kind, inert, its memory undefined behind the header; NULL without memory. */
 even_awaitable *even__object_new(const even_kind *kind, const void *site);
-/* The same, its memory zero, and pending if its kind borrows: even_awaitable_new(), made at `site`. */
+/* The same for a kind without a body, a drop function, or many who may wait for it. */
+even_awaitable *even__operation_new(const even_kind *kind, const void *site);
+/* The same, its memory zero, and pending if its kind borrows, in the loop that runs: even_awaitable_new(), made at `site`. */
 even_awaitable *even__zeroed_new(const even_kind *kind, const void *site);
+/* Where it was made, as far as that is still known; else NULL. */
+const void *even__made_at(const even_awaitable *x);
 
 /* x ends: its status, its result if it failed, its waiters onto the ready queue. Runs nothing. */
 void even__complete(even_awaitable *x, int status);
@@ -61,7 +64,8 @@ void even__complete(even_awaitable *x, int status);
 void even__set_failure(even_awaitable *x, int status);
 /* Its result alone: for an await that failed by itself. */
 void even__set_failed_result(even_awaitable *x, int status);
-void even__add_waiter(even_awaitable *x, even_handle *h);
+/* Of a handle that is to run in `loop`. x is done, or of this loop. */
+void even__add_waiter(even_awaitable *x, even_handle *h, even_loop *loop);
 void even__remove_waiter(even_awaitable *x, even_handle *h);
 /* even_await_any() of a task's, on behalf of a program's line. */
 int even__await_at(even_awaitable *x, const void *site);
@@ -78,6 +82,22 @@ static inline bool even__is_future(const even_awaitable *x) { return x->kind->bo
 static inline bool even__is_task(const even_awaitable *x) { return x->flags & EVEN__TASK; }
 /* Many may wait for it. */
 static inline bool even__is_shared(const even_awaitable *x) { return x->kind->borrows || even__is_task(x); }
+
+/* The loop of an active object that is no inline coroutine; NULL if it has none, or that is gone, or is another thread's. */
+static inline even_loop *even__loop_of(const even_awaitable *x)
+{
+    even_loop *loop = even__thread.loop;
+    if (even__unlikely(even__is_task(x)))
+        return x->by.task->loop;
+    if (even__unlikely(!loop || loop->number != x->by.loop))
+        (void)even__loop_whose(x->by.loop, &loop);
+    return loop;
+}
+/* May it be waited for in this loop, beside others? 0, and it is of this loop from now on; or -EVEN_ESPENT, -EVEN_EAWAITED, or,
+ * with a report, -EVEN_EOTHERLOOP. */
+int even__check_shared(even_awaitable *x, const even_loop *loop, const void *site);
+/* Is it pending, and another thread's? Then a report says so: somebody wanted to `do` that with it, at `site`. */
+bool even__is_anothers(const even_awaitable *x, const char *what, const void *site);
 
 /* ---- tasks ---- */
 

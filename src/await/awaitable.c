@@ -24,21 +24,53 @@ even_awaitable *even__coroutine_new(const even_kind *kind, const void *site)
     return x;
 }
 
+/* What is no coroutine says where it was made while it is active, too: behind its kind's memory. */
+static const void **site_behind(const even_awaitable *x)
+{
+    return (const void **)((uintptr_t)x + x->kind->size);
+}
+
+static inline even_awaitable *new_operation(const even_kind *kind, const void *site, uint8_t flags)
+{
+    even__check_slow(kind->size % sizeof site == 0);        /* as that of everything that begins with a header */
+    even_awaitable *x = even__heap_alloc(kind->size + sizeof site);
+    if (even__likely(x)) {
+        *x = (even_awaitable){ .kind = kind, .by.site = site, .refs = 1, .state = EVEN_INERT, .flags = flags };
+        *site_behind(x) = site;
+    }
+    return x;
+}
+
+even_awaitable *even__operation_new(const even_kind *kind, const void *site)
+{
+    return new_operation(kind, site, 0);
+}
+
+static inline even_awaitable *new_object(const even_kind *kind, const void *site)
+{
+    const uint8_t flags = kind->drop || kind->borrows ? EVEN__SPECIAL : 0;
+    if (even__likely(!kind->enter))
+        return new_operation(kind, site, flags);
+    even_awaitable *x = even__coroutine_new(kind, site);
+    if (even__likely(x))
+        x->flags = flags;
+    return x;
+}
+
 even_awaitable *even__object_new(const even_kind *kind, const void *site)
 {
-    even_awaitable *x = even__coroutine_new(kind, site);
-    if (even__likely(x) && (kind->drop || kind->borrows))
-        x->flags = EVEN__SPECIAL;
-    return x;
+    return new_object(kind, site);
 }
 
 even_awaitable *even__zeroed_new(const even_kind *kind, const void *site)
 {
-    even_awaitable *x = even__object_new(kind, site);
+    even_awaitable *x = new_object(kind, site);
     if (even__likely(x)) {
         memset(result_of(x), 0, kind->size - sizeof *x);
-        if (kind->borrows)
+        if (kind->borrows) {
             x->state = EVEN_ACTIVE;
+            x->by.loop = even__thread.loop ? even__thread.loop->number : 0;
+        }
     }
     return x;
 }
@@ -90,14 +122,27 @@ const char *even__describe(const even_awaitable *x, char *out, size_t size)
     return out;
 }
 
-/* The same, and where it was made, as far as that is still known. */
+const void *even__made_at(const even_awaitable *x)
+{
+    if (x->flags & EVEN__STATIC)
+        return NULL;
+    if (!even__is_coroutine(x)) {
+        if (x->state == EVEN_SPENT)
+            ASAN_UNPOISON_MEMORY_REGION(site_behind(x), sizeof(void *));
+        return *site_behind(x);
+    }
+    return x->state == EVEN_INERT ? x->by.site : NULL;
+}
+
+/* The same, and where it was made. */
 static const char *describe_made(const even_awaitable *x, char *out, size_t size)
 {
     char site[EVEN__SITE_MAX];
+    const void *made_at = even__is_task(x) || even__is_coroutine(x) ? NULL : even__made_at(x);
     even__describe(x, out, size);
     size_t n = strlen(out);
-    if (!even__is_task(x) && !even__is_coroutine(x) && !(x->flags & EVEN__STATIC) && x->by.site)
-        snprintf(out + n, size - n, " (made at %s)", even__site_name(x->by.site, site, sizeof site));
+    if (made_at)
+        snprintf(out + n, size - n, " (made at %s)", even__site_name(made_at, site, sizeof site));
     return out;
 }
 enum { DESCRIBED_MADE_MAX = EVEN__DESCRIPTION_MAX + EVEN__SITE_MAX };
@@ -228,9 +273,30 @@ void even__body_failed(even_awaitable *x, long value)
         x->status = (int16_t)value;
 }
 
-static even_loop *loop_of(even_awaitable *x)
+/* Their loop is gone: nobody will run them. */
+static even__noinline void let_waiters_go(even_awaitable *x)
 {
-    return even__is_task(x) ? x->by.task->loop : even__thread.loop;
+    while (x->waiters)
+        even__remove_waiter(x, x->waiters);
+}
+
+/* The whole ring goes to the end of the ready queue: woken in the order in which they came to wait. */
+static inline void wake_waiters(even_awaitable *x)
+{
+    even_handle *first = x->waiters;
+    even_loop *loop = even__loop_of(x);
+    if (even__unlikely(!loop)) {
+        let_waiters_go(x);
+        return;
+    }
+    even_handle *last = first->prev, *head = &loop->ready;
+    if (even__unlikely(even__trace_on))
+        even__trace_woken(loop, x, first);
+    x->waiters = NULL;
+    first->prev = head->prev;
+    head->prev->next = first;
+    last->next = head;
+    head->prev = last;
 }
 
 void even__complete(even_awaitable *x, int status)
@@ -239,22 +305,28 @@ void even__complete(even_awaitable *x, int status)
     x->state = EVEN_DONE;
     if (even__unlikely(status < 0))
         even__set_failure(x, status);
-    even__trace(DONE, .loop = loop_of(x), .task = even__current_object(), .object = x, .status = x->status);
-    even_handle *first = x->waiters;
-    if (first) {
-        /* The whole ring goes to the end of the ready queue: woken in the order in which they came to wait. */
-        even_loop *loop = loop_of(x);
-        even_handle *last = first->prev, *head = &loop->ready;
-        if (even__unlikely(even__trace_on))
-            even__trace_woken(loop, x, first);
-        x->waiters = NULL;
-        first->prev = head->prev;
-        head->prev->next = first;
-        last->next = head;
-        head->prev = last;
-    }
+    even__trace(DONE, .loop = even__is_task(x) ? x->by.task->loop : even__thread.loop, .task = even__current_object(),
+                .object = x, .status = x->status);
+    if (x->waiters)
+        wake_waiters(x);
     if (even__unlikely(even__is_task(x)) && !x->by.task->stack)
         even__task_ended(x->by.task);
+}
+
+bool even__is_anothers(const even_awaitable *x, const char *what, const void *site)
+{
+    char name[DESCRIBED_MADE_MAX], where[EVEN__SITE_MAX];
+    even_loop *loop = even__thread.loop;
+    if (x->state != EVEN_ACTIVE)
+        return false;
+    if (even__is_task(x) ? even__loop_is_mine(x->by.task->loop)
+                         : even__is_coroutine(x) || x->by.loop == 0 || (loop && loop->number == x->by.loop) ||
+                               even__loop_whose(x->by.loop, &loop) != EVEN__ANOTHERS)
+        return false;
+    if (even__report_wanted(site))
+        even__report("%s cannot be %s: it belongs to the loop of another thread; at %s",
+                     describe_made(x, name, sizeof name), what, even__site_name(site, where, sizeof where));
+    return true;
 }
 
 static const char *why_not_to_complete(const even_awaitable *x)
@@ -262,24 +334,33 @@ static const char *why_not_to_complete(const even_awaitable *x)
     switch ((enum even_state)x->state) {
     case EVEN_SPENT: return "it is spent";
     case EVEN_INERT: return "nobody has begun to await it";
-    case EVEN_ACTIVE: return even__is_coroutine(x) ? "its body does that" : "no loop is running in this thread";
+    case EVEN_ACTIVE: return "its body does that";
     case EVEN_DONE: break;
     }
     return x->status == -ECANCELED ? "it was cancelled" : x->status < 0 ? "it has failed already" : "it is done already";
 }
 
-/* May it be completed, at `site`? 0; or why not, with a report. */
-static int check_completion(const even_awaitable *x, const void *site)
+static even__noinline int check_strange_completion(const even_awaitable *x, const void *site)
 {
     char name[DESCRIBED_MADE_MAX], where[EVEN__SITE_MAX];
-    if (x->state == EVEN_ACTIVE && !even__is_coroutine(x) && (x->waiters == NULL || loop_of((even_awaitable *)(uintptr_t)x)))
+    if (even__is_anothers(x, "completed", site))
+        return -EVEN_ETHREAD;
+    if (x->state == EVEN_ACTIVE && !even__is_coroutine(x))
         return 0;
     if (even__report_wanted(site))
         even__report("%s cannot be completed: %s; at %s", describe_made(x, name, sizeof name), why_not_to_complete(x),
                      even__site_name(site, where, sizeof where));
-    return x->state == EVEN_SPENT                             ? -EVEN_ESPENT
-           : x->state == EVEN_ACTIVE && !even__is_coroutine(x) ? -EVEN_ENOLOOP
-                                                               : -EVEN_ESTATE;
+    return x->state == EVEN_SPENT ? -EVEN_ESPENT : -EVEN_ESTATE;
+}
+
+/* May it be completed, at `site`? 0; or why not, with a report. */
+static inline int check_completion(const even_awaitable *x, const void *site)
+{
+    const even_loop *loop = even__thread.loop;
+    if (even__likely(x->state == EVEN_ACTIVE && !even__is_task(x) && !even__is_coroutine(x) && loop &&
+                     x->by.loop == loop->number))
+        return 0;
+    return check_strange_completion(x, site);
 }
 
 int even_complete(even_awaitable *x, int status)
@@ -326,10 +407,10 @@ int even_status_of(const even_awaitable *x)
 
 /* ---- waiters ---- */
 
-void even__add_waiter(even_awaitable *x, even_handle *h)
+void even__add_waiter(even_awaitable *x, even_handle *h, even_loop *loop)
 {
     if (x->state == EVEN_DONE) {
-        even__call_soon(loop_of(x), h);
+        even__call_soon(loop, h);
         return;
     }
     even_handle *first = x->waiters;
@@ -352,6 +433,38 @@ void even__remove_waiter(even_awaitable *x, even_handle *h)
     even__queue_remove(h);
 }
 
+/* Of something pending and shared: is it this loop's, from now on at the latest? */
+static inline bool join_loop(even_awaitable *x, const even_loop *loop)
+{
+    if (even__is_task(x))
+        return x->by.task->loop == loop;
+    if (even__unlikely(x->by.loop == 0))
+        x->by.loop = loop->number;
+    return x->by.loop == loop->number;
+}
+
+static even__noinline void report_misuse(const even_awaitable *x, int code, const void *site)
+{
+    char name[DESCRIBED_MADE_MAX], where[EVEN__SITE_MAX];
+    if (even__report_wanted(site))
+        even__report("%s: %s; at %s", describe_made(x, name, sizeof name), even_strerror(code),
+                     even__site_name(site, where, sizeof where));
+}
+
+int even__check_shared(even_awaitable *x, const even_loop *loop, const void *site)
+{
+    if (x->state == EVEN_SPENT)
+        return -EVEN_ESPENT;
+    if (x->state != EVEN_ACTIVE)
+        return 0;
+    if (!even__is_shared(x))
+        return -EVEN_EAWAITED;
+    if (join_loop(x, loop))
+        return 0;
+    report_misuse(x, EVEN_EOTHERLOOP, site);
+    return -EVEN_EOTHERLOOP;
+}
+
 int even_add_done_callback_any(even_awaitable *x, even_handle *h)
 {
     if (!even__thread.loop)
@@ -361,7 +474,9 @@ int even_add_done_callback_any(even_awaitable *x, even_handle *h)
     /* A coroutine that is no task ends as a call does: nobody would be told. */
     if (h->next || (x->state != EVEN_DONE && even__is_coroutine(x) && !even__is_task(x)))
         return -EVEN_ESTATE;
-    even__add_waiter(x, h);
+    if (even__is_shared(x) && even__check_shared(x, even__thread.loop, __builtin_return_address(0)) < 0)
+        return -EVEN_EOTHERLOOP;
+    even__add_waiter(x, h, even__thread.loop);
     return 0;
 }
 
@@ -374,10 +489,7 @@ void even_remove_done_callback_any(even_awaitable *x, even_handle *h)
 
 static int misuse(struct even__task *t, even_awaitable *x, int code, const void *site)
 {
-    char name[DESCRIBED_MADE_MAX], where[EVEN__SITE_MAX];
-    if (even__report_wanted(site))
-        even__report("%s: %s; at %s", describe_made(x, name, sizeof name), even_strerror(code),
-                     even__site_name(site, where, sizeof where));
+    report_misuse(x, code, site);
     if (t)
         t->last_status = -code;
     else
@@ -404,11 +516,11 @@ static even__noinline int refuse(struct even__task *t, even_awaitable *x, const 
         return misuse(t, x, EVEN_ENOTASK, site);
     }
     /* It is active: its own result comes when it ends, over this one. */
-    even__set_failed_result(x, x == t->object ? -EVEN_ESELF : -EVEN_EAWAITED);
-    if (x == t->object)
-        return misuse(t, x, EVEN_ESELF, site);
-    even_ref_any(x);
-    return misuse(t, x, EVEN_EAWAITED, site);
+    int code = x == t->object ? EVEN_ESELF : even__is_shared(x) ? EVEN_EOTHERLOOP : EVEN_EAWAITED;
+    even__set_failed_result(x, -code);
+    if (code == EVEN_EAWAITED)
+        even_ref_any(x);
+    return misuse(t, x, code, site);
 }
 
 static inline int fetch(struct even__task *t, even_awaitable *x)
@@ -440,7 +552,7 @@ static even__noinline void renew_cancellation(struct even__task *t, even_awaitab
 static even__returns_after_switch int suspend_until_done(struct even__task *t, even_awaitable *x, const void *site)
 {
     even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
-    even__add_waiter(x, &t->wake);
+    even__add_waiter(x, &t->wake, t->loop);
     t->waits_for = x;
     if (even__unlikely(t->must_cancel) && even_cancel_any(x)) {
         t->must_cancel = false;
@@ -498,7 +610,7 @@ static even__noinline int await_general(struct even__task *t, even_awaitable *x,
         return fetch(t, x);
     }
     if (even__unlikely(!t || x->state == EVEN_SPENT || x == t->object ||
-                       (x->state == EVEN_ACTIVE && !even__is_shared(x))))
+                       (x->state == EVEN_ACTIVE && (!even__is_shared(x) || !join_loop(x, t->loop)))))
         return refuse(t, x, site);
     if (even__unlikely(((struct even__tasks *)t->loop->tasks)->shutting_down))
         renew_cancellation(t, x);
@@ -515,6 +627,7 @@ static even__noinline int await_general(struct even__task *t, even_awaitable *x,
             return x->kind->yields ? let_others_run(t, x, site) : fetch(t, x);
         }
         x->state = EVEN_ACTIVE;
+        x->by.loop = t->loop->number;
         x->kind->start(x);
         if (x->state == EVEN_DONE)
             return x->kind->yields ? let_others_run(t, x, site) : fetch(t, x);
@@ -589,7 +702,7 @@ void even__mark_value(void)
 
 bool even_cancel_any(even_awaitable *x)
 {
-    if (x->state == EVEN_DONE || x->state == EVEN_SPENT)
+    if (x->state == EVEN_DONE || x->state == EVEN_SPENT || even__is_anothers(x, "cancelled", __builtin_return_address(0)))
         return false;
     if (even__is_task(x))
         return even__task_cancel(x->by.task);

@@ -8,7 +8,7 @@ static bool cancel(even_awaitable *x)
     return true;
 }
 
-struct nothing { char c[8]; };
+struct nothing { char c[0]; };
 static const even_kind kinds[EVEN__KINDS] = EVEN__KINDS_OF(struct nothing, .name = "future", .borrows = 1, .cancel = cancel);
 static struct even__failed without_memory[] = EVEN__FAILED_OF(kinds, -ENOMEM);
 

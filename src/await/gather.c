@@ -70,6 +70,10 @@ static bool cancel(even_awaitable *base)
     bool any = false;
     if (g->canceling)
         return false;
+    if (even__unlikely(!even__loop_of(base))) {     /* its loop is gone: nobody else will end it */
+        even__complete(base, -ECANCELED);
+        return true;
+    }
     g->canceling = true;
     for (size_t i = 0; i < g->n; i++)
         if (g->children[i].object && even_cancel_any(g->children[i].object))
@@ -108,6 +112,7 @@ static even_int_aw without_loop = { EVEN_AWAITABLE_FAILED(&kind, -EVEN_ENOLOOP),
 /* What takes the place of a child that cannot be gathered. */
 static even_int_aw awaited_already = { EVEN_AWAITABLE_FAILED(&kind, -EVEN_EAWAITED), -EVEN_EAWAITED };
 static even_int_aw spent = { EVEN_AWAITABLE_FAILED(&kind, -EVEN_ESPENT), -EVEN_ESPENT };
+static even_int_aw elsewhere = { EVEN_AWAITABLE_FAILED(&kind, -EVEN_EOTHERLOOP), -EVEN_EOTHERLOOP };
 
 static struct gather *new_gather(size_t n, int *statuses, const void *site)
 {
@@ -132,12 +137,13 @@ static void add(struct gather *g, size_t i, even_awaitable *x, void *into, size_
 {
     struct child *c = &g->children[i];
     even__create_task(x, NULL, site);   /* which reports what cannot be one */
-    if (x->state == EVEN_SPENT)
-        x = &spent.base;
-    else if (x->state == EVEN_ACTIVE && !even__is_shared(x))
-        x = &awaited_already.base;
+    switch (even__check_shared(x, even__thread.loop, site)) {
+    case -EVEN_ESPENT: x = &spent.base; break;
+    case -EVEN_EAWAITED: x = &awaited_already.base; break;
+    case -EVEN_EOTHERLOOP: even_unref(x); x = &elsewhere.base; break;
+    }
     *c = (struct child){ EVEN_HANDLE(child_done), x, g, into, size };
-    even__add_waiter(x, &c->done);
+    even__add_waiter(x, &c->done, even__thread.loop);
 }
 
 static even_int_aw *refuse(void)

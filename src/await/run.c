@@ -29,15 +29,16 @@ static int report_run(int status, even_awaitable *x, const void *site)
 }
 
 /* Runs until x is done, the loop is stopped or fails. The loop has been entered. */
-static int run_until_done(even_loop *loop, even_awaitable *x)
+static int run_until_done(even_loop *loop, even_awaitable *x, const void *site)
 {
     struct until until = { EVEN_HANDLE(stop), loop };
     int rc = 0;
 
     even__create_task(x, NULL, NULL);
-    if (x->state != EVEN_DONE && !even__is_shared(x))
-        return -EVEN_EAWAITED;
-    even__add_waiter(x, &until.done);
+    rc = even__check_shared(x, loop, site);
+    if (rc < 0)
+        return rc;
+    even__add_waiter(x, &until.done, loop);
     do
         rc = even__loop_pass(loop, true);
     while (rc == 0 && !loop->stopping);
@@ -51,7 +52,7 @@ int even_run_until_complete_any(even_loop *loop, even_awaitable *x)
     int rc = even__loop_enter(loop);
     if (rc < 0)
         return report_run(rc, x, __builtin_return_address(0));
-    rc = run_until_done(loop, x);
+    rc = run_until_done(loop, x, __builtin_return_address(0));
     even__loop_leave(loop);
     return rc;
 }
@@ -215,7 +216,7 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
     take_signals(&signals, loop, x);
     even__trace(RUN, .loop = loop, .object = x, .site = site);
 
-    int run_status = run_until_done(loop, x);
+    int run_status = run_until_done(loop, x, site);
     int end_status = even__tasks_shut_down(loop);
 
     even__trace(RUN_END, .loop = loop, .object = x, .status = x->status);
@@ -223,6 +224,7 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
     give_signals_back(&signals);
     even__loop_leave(loop);
     even__heap_each(sweep, NULL);
+    even__heap_settle();
     even_loop_close(loop);
     even__thread.loop = outer;
     even__thread.task = forked_in;

@@ -62,14 +62,14 @@ even_awaitable *even_shield_any(even_awaitable *x)
     *s = (struct own){ EVEN_HANDLE(inner_done), x, self };
     if (!was_inert)
         even_ref_any(x);        /* borrowed; what it made a task itself is its own, and the loop's */
-    if (x->state == EVEN_SPENT || (x->state == EVEN_ACTIVE && !even__is_shared(x))) {
-        int status = x->state == EVEN_SPENT ? -EVEN_ESPENT : -EVEN_EAWAITED;
+    int status = even__check_shared(x, even__thread.loop, site);
+    if (status < 0) {
         s->inner = NULL;
         if (x->state == EVEN_ACTIVE)
             even_unref(x);
         even__complete(self, status);
     } else {
-        even__add_waiter(x, &s->done);
+        even__add_waiter(x, &s->done, even__thread.loop);
     }
     return self;
 }

@@ -35,7 +35,9 @@ static void start(even_awaitable *x)
 static bool cancel(even_awaitable *x)
 {
     struct sleep *s = (struct sleep *)(void *)x;
-    even_timer_cancel(even__thread.loop, &s->timer);
+    even_loop *loop = even__loop_of(x);
+    if (loop)
+        even_timer_cancel(loop, &s->timer);
     even__complete(x, -ECANCELED);
     return true;
 }
@@ -69,13 +71,13 @@ even_int_aw *even_sleep(double seconds)
 {
     static even_int_aw failed = { EVEN_AWAITABLE_FAILED(&sleep_kind, -ENOMEM), -ENOMEM };
     if (seconds <= 0) {
-        even_int_aw *yield = (even_int_aw *)(void *)even__coroutine_new(&yield_kind, __builtin_return_address(0));
+        even_int_aw *yield = (even_int_aw *)(void *)even__operation_new(&yield_kind, __builtin_return_address(0));
         if (even__unlikely(!yield))
             return &failed;
         yield->result = 0;
         return yield;
     }
-    struct sleep *s = (struct sleep *)(void *)even__coroutine_new(&sleep_kind, __builtin_return_address(0));
+    struct sleep *s = (struct sleep *)(void *)even__operation_new(&sleep_kind, __builtin_return_address(0));
     if (even__unlikely(!s))
         return &failed;
     s->pub.result = 0;

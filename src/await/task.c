@@ -3,7 +3,6 @@
 #include "../base/sys.h"
 #include <fenv.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,20 +11,15 @@
 /* ---- the loop's tasks ---- */
 
 /* Compilers cache thread-local addresses across a switch: a task that has begun stays where it is. */
-static bool may_run_here(even_loop *loop)
+static bool is_bound(const even_loop *loop)
 {
-    struct even__tasks *tasks = loop->tasks;
-    if (!pthread_equal(tasks->thread, pthread_self())) {
-        if (!even__queue_is_empty(&tasks->all))
-            return false;
-        tasks->thread = pthread_self();
-    }
-    return true;
+    const struct even__tasks *tasks = loop->tasks;
+    return !even__queue_is_empty(&tasks->all);
 }
 
 static void close_tasks(even_loop *loop);
 static void free_tasks(even_loop *loop);
-static const struct even__above above = { may_run_here, close_tasks, free_tasks };
+static const struct even__above above = { is_bound, close_tasks, free_tasks };
 
 struct even__tasks *even__tasks_of(even_loop *loop)
 {
@@ -35,7 +29,6 @@ struct even__tasks *even__tasks_of(even_loop *loop)
     if (!(tasks = even__calloc(sizeof *tasks)))
         return NULL;
     even__queue_init(&tasks->all);
-    tasks->thread = pthread_self();
     loop->tasks = tasks;
     loop->above = &above;
     return tasks;
@@ -414,7 +407,7 @@ static void abandon(struct even__task *t, int status)
         even_cancel_any(t->waits_for);  /* an operation, another thread's job too, must not end in a loop that is gone */
     }
     t->waits_for = NULL;
-    if (!pthread_equal(((struct even__tasks *)t->loop->tasks)->thread, pthread_self()))
+    if (t->loop->owner != even__thread_number())
         t->stack = NULL;            /* of another thread's pool */
     if (t->stack)
         even__stack_abandon(t->stack);

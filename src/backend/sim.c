@@ -176,7 +176,7 @@ static int sim_poll(even_loop *loop, int64_t timeout)
     for (;;) {      /* bounded by the deadline, and by what is in flight: only completions bring more */
         run_strays(sim);
         even__sim_net_run(sim);
-        if (sim->progress || sim->now >= deadline || atomic_load(&loop->inbox))
+        if (sim->progress || sim->now >= deadline || atomic_load(&loop->door.inbox))
             return 0;
         if (sim->jobs)
             return wait_really(sim);

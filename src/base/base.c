@@ -30,6 +30,12 @@ void *even__calloc(size_t size)
     return p ? memset(p, 0, size) : NULL;
 }
 
+void *even__calloc_for_good(size_t size)
+{
+    void *p = even__fault_memory() ? NULL : malloc(size);
+    return p ? memset(p, 0, size) : NULL;
+}
+
 void *even__realloc(void *old, size_t size)
 {
     return even__fault_memory() ? NULL : memory.resize(old, size);

@@ -53,6 +53,8 @@ void *even__malloc(size_t size) __attribute__((malloc, warn_unused_result));
 void *even__calloc(size_t size) __attribute__((malloc, warn_unused_result));
 void *even__realloc(void *memory, size_t size) __attribute__((warn_unused_result));
 void even__free(void *memory);
+/* Zero, and never given back: so it is not taken from those functions. */
+void *even__calloc_for_good(size_t size) __attribute__((malloc, warn_unused_result));
 char *even__strdup(const char *text) __attribute__((warn_unused_result));
 
 /* A line for people: a misuse, a failure that nobody fetched. Goes to the report hook, else to standard error. Who may say the

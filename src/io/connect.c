@@ -192,10 +192,10 @@ static const even_kind kind = {
 even_int_aw *even_open_connection(even_stream **stream, const char *host, int port)
 {
     static even_int_aw failed = { EVEN_AWAITABLE_FAILED(&kind, -ENOMEM), -ENOMEM };
-    struct connecting *c = (struct connecting *)(void *)even_awaitable_new(&kind);
+    struct connecting *c = (struct connecting *)(void *)even__zeroed_new(&kind, __builtin_return_address(0));
     if (even__unlikely(!c))
         return &failed;
-    c->site = c->aw.base.by.site = __builtin_return_address(0);
+    c->site = __builtin_return_address(0);
     c->out = stream;
     c->host = host;
     c->port = port;

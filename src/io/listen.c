@@ -200,12 +200,11 @@ even_int_aw *even_start_server_any(even_server **server, even_awaitable *handler
                                    const even_server_options *options)
 {
     static even_int_aw failed = { EVEN_AWAITABLE_FAILED(&kind, -ENOMEM), -ENOMEM };
-    struct starting *s = (struct starting *)(void *)even_awaitable_new(&kind);
+    struct starting *s = (struct starting *)(void *)even__zeroed_new(&kind, __builtin_return_address(0));
     if (even__unlikely(!s)) {
         even__drop_silently(handler);
         return &failed;
     }
-    s->aw.base.by.site = __builtin_return_address(0);
     s->out = server;
     s->handler = handler;
     s->host = host;

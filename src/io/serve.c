@@ -11,10 +11,9 @@ struct wait {
 
 static struct wait *wait_new(const even_kind *kind, even_server *server, const void *site)
 {
-    struct wait *w = (struct wait *)(void *)even_awaitable_new(kind);
+    struct wait *w = (struct wait *)(void *)even__zeroed_new(kind, site);
     if (even__unlikely(!w))
         return NULL;
-    w->aw.base.by.site = site;
     w->server = server;
     return w;
 }
@@ -30,7 +29,7 @@ static void end(struct wait *w, int status)
 static bool is_gone(struct wait *w, const char *who)
 {
     even_awaitable *x = &w->aw.base;
-    if (!even__server_is_gone(w->server, who, even__is_task(x) ? NULL : x->by.site))
+    if (!even__server_is_gone(w->server, who, even__is_task(x) ? NULL : even__made_at(x)))
         return false;
     even__complete(x, -EVEN_ESPENT);
     return true;
@@ -56,10 +55,11 @@ static void closed_start(even_awaitable *x)
         return;
     hold(w);
     w->link.run = server_over;
-    if (w->server->aw.base.state == EVEN_DONE)
-        end(w, 0);
+    int rc = even__check_shared(&w->server->aw.base, even__thread.loop, even__is_task(x) ? NULL : even__made_at(x));
+    if (rc < 0 || w->server->aw.base.state == EVEN_DONE)
+        end(w, rc);
     else
-        even__add_waiter(&w->server->aw.base, &w->link);
+        even__add_waiter(&w->server->aw.base, &w->link, w->server->loop);
 }
 
 static bool closed_cancel(even_awaitable *x)

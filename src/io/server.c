@@ -69,7 +69,7 @@ static int serve(even_server *server, int fd)
     server->connection_count++;
     even_task_options options = { .stack_size = server->stack_size };
     even__create_task(handler, &options, handler->by.site);     /* the line that named it, not one of ours */
-    even__add_waiter(handler, &s->handler_over);
+    even__add_waiter(handler, &s->handler_over, loop);
     return 0;
 }
 

@@ -32,6 +32,7 @@ void even__stream_close(even_stream *s)
 {
     s->closing = true;
     s->aw.base.state = EVEN_ACTIVE;
+    s->aw.base.by.loop = s->loop->number;
     even_ref_any(&s->aw.base);
     if (s->reader)
         even_op_cancel(&s->reader->op);
@@ -62,7 +63,7 @@ even_stream even__stream_placeholder = { .aw = { EVEN_AWAITABLE_FAILED(&kind, -E
 
 even_stream *even__stream_new(even_loop *loop, int fd, const void *site)
 {
-    even_stream *s = (even_stream *)(void *)even_awaitable_new(&kind);
+    even_stream *s = (even_stream *)(void *)even__zeroed_new(&kind, site);
     if (!s)
         return NULL;
     s->aw.base.state = EVEN_INERT;
@@ -118,7 +119,7 @@ static void shutdown_start(even_awaitable *x)
     even_stream *s = ((struct end *)(void *)x)->stream;
     int rc;
     if (s->closing && s->fd < 0)
-        report_closed(s, "even_shutdown", x->by.site);
+        report_closed(s, "even_shutdown", even__made_at(x));
     if (s->closing)
         rc = s->fd < 0 ? -EBADF : -ECANCELED;
     else if (s->writer)

@@ -4,7 +4,7 @@
 
 void *even__transfer_new(const even_kind *kind, even_stream *s, void (*complete)(even_op *), const void *site)
 {
-    struct even__transfer *t = (struct even__transfer *)(void *)even__coroutine_new(kind, site);
+    struct even__transfer *t = (struct even__transfer *)(void *)even__operation_new(kind, site);
     if (even__unlikely(!t))
         return NULL;
     t->aw.result = 0;
@@ -24,7 +24,7 @@ void even__transfer_refuse(struct even__transfer *t)
     const even_task *task = even_current_task();
     const char *who = task ? even_name_any(&task->base) : "an operation", *what = t->aw.base.kind->name;
     bool task_of_its_own = even__is_task(&t->aw.base);
-    const void *site = task_of_its_own ? NULL : t->aw.base.by.site;
+    const void *site = task_of_its_own ? NULL : even__made_at(&t->aw.base);
     int rc = s->fd < 0 ? -EBADF : s->closing ? -ECANCELED : -EBUSY;
     char where[EVEN__SITE_MAX] = "";
 

@@ -69,7 +69,7 @@ even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
 {
     /* 1. The time-out: 0 if anything is ready or a stop was asked for, else up to the first deadline. */
     int64_t timeout = may_block ? even__loop_timeout_ns(loop) : 0;
-    if (timeout != 0 && !even__inbox_sleep(loop))
+    if (timeout != 0 && !even__door_sleep(loop))
         timeout = 0;
 
     /* 2. Submit what was started, and wait. 3. What is over queues its handles; so do the wake-ups of other threads. */
@@ -81,8 +81,8 @@ even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
     } else {
         loop->looks_skipped++;
     }
-    even__inbox_awake(loop);
-    even__inbox_take(loop);
+    even__door_awake(loop);
+    even__door_take(loop);
 
     /* 4. Timers that are due queue their handles, in the order of their deadlines. */
     if (loop->timers.count)
@@ -108,11 +108,12 @@ int even__loop_enter(even_loop *loop)
         return -EVEN_EFORK;
     if (loop->running || (even__thread.loop && even__thread.loop->pid == pid))    /* a parent's runs in the parent */
         return -EVEN_ERUNNING;
-    if (loop->above && !loop->above->may_run_here(loop))
+    if (loop->owner != even__thread_number() && loop->above && loop->above->is_bound(loop))
         return -EVEN_ETHREAD;
     int rc = loop->backend->attach(loop);
     if (rc < 0)
         return rc;
+    loop->owner = even__thread_number();
     loop->running = true;
     loop->looks_skipped = LOOKS_SKIPPED_MAX;    /* the first pass looks */
     even__thread.loop = loop;
@@ -143,9 +144,10 @@ int even_loop_run_forever(even_loop *loop)
 
 int even_loop_new(even_loop **out, const even_loop_options *options)
 {
-    even_loop *loop = even__calloc(sizeof *loop);
+    even_loop *loop = even__loop_alloc();
     if (!loop)
         return -ENOMEM;
+    even__door_open(loop);
     even__queue_init(&loop->ready);
     even__queue_init(&loop->batch);
     even__queue_init(&loop->watches);
@@ -155,12 +157,14 @@ int even_loop_new(even_loop **out, const even_loop_options *options)
     loop->forks = even__forks;
     even__trace_open();
     int rc = even__backend_open(loop, options);
-    if (rc == 0 && (rc = even__inbox_open(loop)) < 0)
+    if (rc == 0 && (rc = even__wake_open(loop)) < 0)
         loop->backend->close(loop);
     if (rc < 0) {
-        even__free(loop);
+        even__door_close(loop);
+        even_door_unref(&loop->door);
         return rc;
     }
+    even__loop_enlist(loop);
     *out = loop;
     return 0;
 }
@@ -175,7 +179,8 @@ int even_loop_close(even_loop *loop)
     even__thread.loop = loop;
     if (loop->above)
         loop->above->close(loop);
-    __atomic_store_n(&loop->closing, true, __ATOMIC_RELEASE);
+    loop->closing = true;
+    even__door_close(loop);
     while (!even__queue_is_empty(&loop->watches))
         even_watch_stop(even__container_of(loop->watches.next, even_watch, all));
     even__receivers_drop(loop);
@@ -184,18 +189,18 @@ int even_loop_close(even_loop *loop)
     if (loop->above)
         loop->above->closed(loop);
     even__thread.loop = running;
-    even__inbox_take(loop);
+    even__loop_delist(loop);
     even__queue_splice(&loop->ready, &loop->batch);
     while (!even__queue_is_empty(&loop->ready))     /* bounded: nothing runs that could queue more */
         even__queue_remove(loop->ready.next);
     for (uint32_t i = 1; i <= loop->timers.count; i++)
         loop->timers.slot[i].timer->index = 0;
     even__timers_done(&loop->timers);
-    even__inbox_close(loop);
+    even__wake_close(loop);
     even__report_untold();
     if (loop->ignores_sigpipe)
         even__sigpipe_restore();
-    even__free(loop);
+    even_door_unref(&loop->door);
     return 0;
 }
 
@@ -343,7 +348,7 @@ int even_loop_timeout(even_loop *loop)
         loop->running = false;
         even__thread.loop = NULL;
     }
-    int64_t ns = even__inbox_sleep(loop) ? even__loop_timeout_ns(loop) : 0;
+    int64_t ns = even__door_sleep(loop) ? even__loop_timeout_ns(loop) : 0;
     if (ns != 0 && loop->backend->peek(loop))
         ns = 0;
     return ns < 0 ? -1 : ns >= (int64_t)INT32_MAX * 1000000 ? INT32_MAX : (int)((ns + 999999) / 1000000);

@@ -19,6 +19,14 @@ struct even__timers {
     uint32_t count, capacity;
 };
 
+/* See door.c. */
+struct even_door {
+    _Atomic(even_handle *) inbox;   /* what was pushed, the last first; NULL: nothing was */
+    _Atomic bool asleep;            /* a push must wake the loop */
+    _Atomic unsigned inside;        /* how many are just waking it */
+    _Atomic unsigned refs;          /* the loop's own until it is closed, and those of other threads */
+};
+
 struct even_loop {
     even_handle ready;              /* what the next pass runs, in this order */
     even_handle batch;              /* what is left of the pass in progress */
@@ -28,7 +36,7 @@ struct even_loop {
     void *backend_state;
     uint32_t looks_skipped;         /* passes since the backend was last asked */
     int64_t looked_at;              /* and when */
-    bool running, stopping, closing;
+    bool stopping, closing;
     bool ignores_sigpipe;           /* since its first write or sendfile */
     void (*before_wait)(void *data), (*after_wait)(void *data);
     void *wait_data;
@@ -43,10 +51,7 @@ struct even_loop {
     bool seeded;
     even_handle watches;            /* all that were started */
 
-    /* Other threads push here; the stack is taken whole and turned round. NULL: nothing was pushed. */
-    _Atomic(even_handle *) inbox;
-    _Atomic bool asleep;            /* a push must write to the wake-up descriptor */
-    int wake_fd;
+    int wake_fd;                    /* a push writes to it where the loop is asleep */
     uint64_t wake_value;
     even_op wake;                   /* reads it */
 
@@ -59,10 +64,16 @@ struct even_loop {
     /* The layer above: tasks. The loop knows only that it goes first, and may be bound to a thread. */
     void *tasks;
     const struct even__above {
-        bool (*may_run_here)(even_loop *loop);
+        bool (*is_bound)(const even_loop *loop);    /* to the thread that ran it last */
         void (*close)(even_loop *loop);     /* before the backend ends what is pending */
         void (*closed)(even_loop *loop);    /* and after */
     } *above;
+
+    uint64_t number;                /* by which objects know it */
+    even_loop *next;                /* in the list of all loops, loops.c */
+    _Atomic uint64_t owner;         /* the thread that ran it last, by its number */
+    _Atomic bool running;
+    even_door door;                 /* the last: it stays when the rest is made anew */
 };
 
 #define even__loop_running even__thread.loop
@@ -112,22 +123,38 @@ static inline even_timer *even__timers_first(const struct even__timers *timers)
 }
 void even__timers_done(struct even__timers *timers);
 
-/* inbox.c: wake-ups from other threads */
-int even__inbox_open(even_loop *loop);
-void even__inbox_close(even_loop *loop);
-void even__inbox_drain(even_loop *loop);
+/* loops.c */
+even_loop *even__loop_alloc(void);              /* its memory, zero but for the door; NULL without memory */
+void even__loop_recycle(even_loop *loop);       /* nobody has a reference to the door any more */
+void even__loop_enlist(even_loop *loop);        /* gives it its number */
+void even__loop_delist(even_loop *loop);
+/* May this thread touch it? It may not while another one runs it, nor between its steps if it is bound to that. */
+bool even__loop_is_mine(const even_loop *loop);
+/* The open loop of that number, if it is this thread's. */
+enum even__whose { EVEN__MINE, EVEN__NOBODYS, EVEN__ANOTHERS };
+enum even__whose even__loop_whose(uint64_t number, even_loop **loop);
+
+/* door.c: wake-ups from other threads */
+void even__door_open(even_loop *loop);
+void even__door_close(even_loop *loop);         /* what was pushed is queued, nothing more can be */
+void even__door_drain(even_loop *loop);
 /* Append what was pushed to the ready queue. */
-static inline void even__inbox_take(even_loop *loop)
+static inline void even__door_take(even_loop *loop)
 {
-    if (even__unlikely(atomic_load_explicit(&loop->inbox, memory_order_relaxed) != NULL))
-        even__inbox_drain(loop);
+    if (even__unlikely(atomic_load_explicit(&loop->door.inbox, memory_order_relaxed) != NULL))
+        even__door_drain(loop);
 }
 /* Say that the loop is about to sleep; false if something was pushed meanwhile, so that it must not. */
-bool even__inbox_sleep(even_loop *loop);
-static inline void even__inbox_awake(even_loop *loop)
+bool even__door_sleep(even_loop *loop);
+static inline void even__door_awake(even_loop *loop)
 {
-    atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
+    atomic_store_explicit(&loop->door.asleep, false, memory_order_relaxed);
 }
+int even__wake_open(even_loop *loop);
+void even__wake_close(even_loop *loop);
+#define even__inbox_take even__door_take
+#define even__inbox_sleep even__door_sleep
+#define even__inbox_awake even__door_awake
 
 /* sigpipe.c: counted */
 void even__sigpipe_ignore(void);
