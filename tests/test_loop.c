@@ -201,9 +201,10 @@ static void busy_always(even_handle *h)
     even_op_write(&b->always, b->file, "y", 1);
 }
 
-static void busy(bool with_operations)
+static uint64_t busy(bool with_operations, bool asks)
 {
     even_loop *loop = new_loop();
+    even_loop_ask_each_pass(loop, asks);
     struct busy b = { .loop = loop, .again = note(loop, 0, busy_again) };
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, b.pair), 0);
     b.file = open("/dev/null", O_WRONLY);
@@ -219,11 +220,93 @@ static void busy(bool with_operations)
     even_loop_close(loop);
     close(b.pair[0]);
     assert_int_equal(rc, 0);
-    assert_in_range(b.seen_at, 1, 62);      /* 60, the pass that looks, and the one that runs it */
+    return b.seen_at;
 }
 
-TEST(a_busy_queue_does_not_starve_operations, .on = TEST_KERNEL) { busy(false); }
-TEST(operations_always_ready_do_not_starve_others, .on = TEST_KERNEL) { busy(true); }
+enum { STARVED_MOST = 62 };     /* 60, the pass that looks, and the one that runs it */
+TEST(a_busy_queue_does_not_starve_operations, .on = TEST_KERNEL) { assert_in_range(busy(false, false), 1, STARVED_MOST); }
+TEST(operations_always_ready_do_not_starve_others, .on = TEST_KERNEL) { assert_in_range(busy(true, false), 1, STARVED_MOST); }
+TEST(a_loop_that_asks_in_each_pass_sees_it_in_the_next_one, .on = TEST_KERNEL) { assert_in_range(busy(false, true), 1, 3); }
+
+/* ---- the end of a pass ---- */
+
+static void collect(struct note *n)
+{
+    if (!even_handle_is_queued(&n->other->handle))
+        even_call_before_wait(n->loop, &n->other->handle);
+}
+static void hand_over(struct note *n)
+{
+    if (n->left-- > 0)
+        even_call_before_wait(n->loop, &n->handle);
+}
+
+TEST(what_a_pass_collected_is_handed_over_at_its_end)
+{
+    even_loop *loop = new_loop();
+    struct note f = note(loop, 'f', hand_over), a = note(loop, 'a', collect), b = note(loop, 'b', collect),
+                c = note(loop, 'c', queue_other), d = note(loop, 'd', NULL);
+    a.other = b.other = &f;
+    c.other = &d;
+    begin_story();
+    even_call_soon(loop, &a.handle);
+    even_call_soon(loop, &b.handle);
+    even_call_soon(loop, &c.handle);
+    assert_int_equal(even_loop_step(loop), 0);
+    assert_string_equal(story, "abcf");     /* once, behind all of the pass; d is the next one's */
+    f.left = 1;
+    even_call_before_wait(loop, &f.handle); /* outside of a pass */
+    assert_int_equal(even_loop_timeout(loop), 0);
+    assert_int_equal(even_loop_step(loop), 0);
+    assert_string_equal(story, "abcfdf");
+    assert_int_equal(even_loop_timeout(loop), 0);
+    assert_int_equal(even_loop_step(loop), 0);      /* what a flush adds is for the next one */
+    assert_string_equal(story, "abcfdff");
+    assert_int_equal(even_loop_timeout(loop), -1);
+    even_call_before_wait(loop, &f.handle);
+    even_handle_cancel(&f.handle);
+    assert_int_equal(even_loop_timeout(loop), -1);
+    even_call_before_wait(loop, &f.handle); /* dropped with the loop */
+    close_loop(loop);
+    assert_false(even_handle_is_queued(&f.handle));
+    assert_string_equal(story, "abcfdff");
+}
+
+struct sender {
+    struct note note;
+    even_op op;
+    int fd;
+};
+
+static void sent(even_handle *h) { (void)h; }
+static void send_it(struct note *n)
+{
+    struct sender *s = even_container_of(n, struct sender, note);
+    even_op_send(&s->op, s->fd, "x", 1, 0);
+}
+
+/* Bytes that the end of the last pass handed over are on their way when the run is over. */
+TEST(what_the_last_pass_collected_is_sent, .on = TEST_KERNEL)
+{
+    even_loop *loop = new_loop();
+    struct sender s = { .note = note(loop, 's', send_it) };
+    struct note a = note(loop, 'a', collect);
+    char byte = 0;
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    s.fd = pair[0];
+    even_op_init(&s.op, loop, sent);
+    a.other = &s.note;
+    even_call_soon(loop, &a.handle);
+    even_loop_stop(loop);
+    int rc = even_loop_run_forever(loop);
+    ssize_t n = recv(pair[1], &byte, 1, MSG_DONTWAIT);
+    even_loop_close(loop);
+    close(pair[0]);
+    close(pair[1]);
+    assert_int_equal(rc, 0);
+    assert_int_equal(n, 1);
+}
 
 static void requeue(struct note *n) { even_call_soon(n->loop, &n->handle); }
 

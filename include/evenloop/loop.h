@@ -93,7 +93,17 @@ EVEN_API void even_loop_set_wait_hooks(even_loop *loop, void (*before)(void *dat
  * where it is, with a report. (loop.call_soon) */
 EVEN_API void even_call_soon(even_loop *loop, even_handle *h);
 
-/* The same from any thread, and from a signal handler; wakes the loop if it sleeps. It may not be cancelled
+/* Queue a handle for the end of the pass: it runs once the pass has run its handles, before the loop asks the kernel again.
+ * For whoever collects what many handles give, and hands it over as one: a buffer to be sent, for one. Outside of a pass: for
+ * the end of the next one, which does not wait. From the loop's thread only; else as even_call_soon(). */
+EVEN_API void even_call_before_wait(even_loop *loop, even_handle *h);
+
+/* While handles are ready, nobody waits for the kernel. By default the loop then looks in memory alone, where that tells, and
+ * asks the kernel after some 60 passes or 100 us. With `yes` it asks in each pass: for programs that count passes, as those for
+ * asyncio do. */
+EVEN_API void even_loop_ask_each_pass(even_loop *loop, bool yes);
+
+/* even_call_soon() from any thread, and from a signal handler; wakes the loop if it sleeps. It may not be cancelled
  * until the loop's thread has taken it in. After even_loop_close() began: -EVEN_ECLOSED; -EVEN_ESTATE, with a report, for one
  * that is queued already.
  * (loop.call_soon_threadsafe) */

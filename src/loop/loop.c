@@ -14,7 +14,7 @@ enum { LOOKS_SKIPPED_MAX = 60, LOOK_EVERY_NS = 100 * 1000 };
 
 int64_t even__loop_timeout_ns(even_loop *loop)
 {
-    if (!even__queue_is_empty(&loop->ready) || loop->stopping)
+    if (!even__queue_is_empty(&loop->ready) || !even__queue_is_empty(&loop->flushing) || loop->stopping)
         return 0;
     const even_timer *first = even__timers_first(&loop->timers);
     if (!first)
@@ -27,7 +27,7 @@ int64_t even__loop_timeout_ns(even_loop *loop)
  * it is read at each eighth. */
 static bool look_is_due(even_loop *loop)
 {
-    return loop->looks_skipped >= LOOKS_SKIPPED_MAX || loop->backend->peek(loop) ||
+    return loop->asks_each_pass || loop->looks_skipped >= LOOKS_SKIPPED_MAX || loop->backend->peek(loop) ||
            (loop->looks_skipped % 8 == 7 && loop->backend->now(loop) - loop->looked_at >= LOOK_EVERY_NS);
 }
 
@@ -50,7 +50,8 @@ int even__loop_look(even_loop *loop, int64_t timeout)
     if (even__unlikely(rc < 0))
         return rc;
     loop->looks_skipped = 0;
-    loop->looked_at = loop->backend->now(loop);
+    if (!loop->asks_each_pass)
+        loop->looked_at = loop->backend->now(loop);
     return 0;
 }
 
@@ -62,6 +63,18 @@ void even__loop_queue_due(even_loop *loop)
         even__timers_remove(&loop->timers, t);
         if (even__likely(!t->handle.next) || !even__handle_is_taken(&t->handle, "a timer that is due", NULL))
             even__call_soon(loop, &t->handle);
+    }
+}
+
+void even__loop_flush(even_loop *loop)
+{
+    even_handle flushing;
+    even__queue_init(&flushing);
+    even__queue_splice(&flushing, &loop->flushing);
+    while (!even__queue_is_empty(&flushing)) {      /* bounded: what these add is for the next pass */
+        even_handle *h = flushing.next;
+        even__queue_remove(h);
+        h->run(h);
     }
 }
 
@@ -95,6 +108,10 @@ even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
         even__queue_remove(h);
         h->run(h);
     }
+
+    /* 6. What the handles collected is handed over, so that it goes with the next wait. */
+    if (!even__queue_is_empty(&loop->flushing))
+        even__loop_flush(loop);
     loop->passes++;
     loop->turns++;
     even__check_slow(even__loop_is_valid(loop));
@@ -150,6 +167,7 @@ int even_loop_new(even_loop **out, const even_loop_options *options)
     even__door_open(loop);
     even__queue_init(&loop->ready);
     even__queue_init(&loop->batch);
+    even__queue_init(&loop->flushing);
     even__queue_init(&loop->watches);
     even__receivers_open(loop);
     loop->wake_fd = -1;
@@ -191,6 +209,7 @@ int even_loop_close(even_loop *loop)
     even__thread.loop = running;
     even__loop_delist(loop);
     even__queue_splice(&loop->ready, &loop->batch);
+    even__queue_splice(&loop->ready, &loop->flushing);
     while (!even__queue_is_empty(&loop->ready))     /* bounded: nothing runs that could queue more */
         even__queue_remove(loop->ready.next);
     for (uint32_t i = 1; i <= loop->timers.count; i++)
@@ -260,6 +279,17 @@ void even_call_soon(even_loop *loop, even_handle *h)
 {
     if (!even__handle_is_taken(h, "even_call_soon", __builtin_return_address(0)))
         even__call_soon(loop, h);
+}
+
+void even_call_before_wait(even_loop *loop, even_handle *h)
+{
+    if (!even__handle_is_taken(h, __func__, __builtin_return_address(0)))
+        even__queue_append(&loop->flushing, h);
+}
+
+void even_loop_ask_each_pass(even_loop *loop, bool yes)
+{
+    loop->asks_each_pass = yes;
 }
 
 void even_handle_cancel(even_handle *h)
@@ -380,7 +410,8 @@ static bool queue_is_valid(const even_handle *head)
 
 bool even__loop_is_valid(even_loop *loop)
 {
-    bool ok = queue_is_valid(&loop->ready) && queue_is_valid(&loop->batch) && even__receivers_are_valid(loop);
+    bool ok = queue_is_valid(&loop->ready) && queue_is_valid(&loop->batch) && queue_is_valid(&loop->flushing) &&
+              even__receivers_are_valid(loop);
     for (uint32_t i = 1; ok && i <= loop->timers.count; i++) {
         const even_timer *t = loop->timers.slot[i].timer, *parent = loop->timers.slot[i > 1 ? (i + 2) / 4 : 1].timer;
         ok = t->index == i && t->deadline == loop->timers.slot[i].deadline && parent->deadline <= t->deadline &&

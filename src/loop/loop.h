@@ -30,6 +30,7 @@ struct even_door {
 struct even_loop {
     even_handle ready;              /* what the next pass runs, in this order */
     even_handle batch;              /* what is left of the pass in progress */
+    even_handle flushing;           /* what the end of the pass runs */
     struct even__timers timers;
     uint32_t timer_order;
     const struct even__backend *backend;
@@ -37,6 +38,7 @@ struct even_loop {
     uint32_t looks_skipped;         /* passes since the backend was last asked */
     int64_t looked_at;              /* and when */
     bool stopping, closing;
+    bool asks_each_pass;            /* the kernel, also while handles are ready */
     bool ignores_sigpipe;           /* since its first write or sendfile */
     void (*before_wait)(void *data), (*after_wait)(void *data);
     void *wait_data;
@@ -97,6 +99,9 @@ void even__loop_queue_due(even_loop *loop);
 /* Begin and end a run in this thread: what even_loop_run_forever() does around its passes. */
 int even__loop_enter(even_loop *loop);
 void even__loop_leave(even_loop *loop);
+
+/* Step 6 of a pass. */
+void even__loop_flush(even_loop *loop);
 
 /* ns until the next thing to do: 0 now, -1 never. */
 int64_t even__loop_timeout_ns(even_loop *loop);
