@@ -677,3 +677,57 @@ TEST(every_allocation_fails_once, .no_faults = true)
     assert_in_range(fails_at, 5, 499);
     even_set_allocator(NULL, NULL, NULL);
 }
+
+/* ---- tasks that nobody kept ---- */
+
+async(int, fails_later) { try_await(even_sleep(0.001)); return -EIO; }
+async(int, ends_later) { return await(even_sleep(0.001)); }
+
+async(int, forgets)
+{
+    create_task(fails_later());
+    create_task(ends_later());
+    create_task(even_sleep(0.001));
+    return await(even_sleep(0.01));
+}
+
+TEST(a_task_that_was_forgotten_is_told_of_and_leaves_nothing, .on = TEST_ALL, .clean = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(forgets()), 0);
+    if (!test_fault_fired()) {
+        assert_reported("(fails_later) failed with EIO (Input/output error), and nobody fetched its failure");
+        assert_int_equal(report_count(), 1);
+    }
+}
+
+static struct gives_co *kept;
+
+async(int, keeps_one)
+{
+    kept = create_task(gives(0, 6));
+    even_ref(kept);
+    await(even_sleep(0.001));
+    even_detach(kept);
+    return 0;
+}
+
+async(int, awaits_kept) { return await(kept); }
+async(int, keeps_with_a_reference)
+{
+    kept = create_task(gives(0, 6));
+    even_ref(kept);
+    return await(even_sleep(0.001));
+}
+
+TEST(a_task_that_somebody_holds_outlives_its_run, .no_faults = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(keeps_one()), 0);
+    __auto_type c = awaits_kept();
+    assert_int_equal(even_run(c), 6);
+    assert_int_equal(even_run(keeps_with_a_reference()), 0);
+    even_detach(kept);
+    even_detach(kept);
+    assert_no_report();
+}

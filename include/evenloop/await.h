@@ -48,7 +48,7 @@ enum even__flags {
     EVEN__TASK = 1,                 /* by.task is set */
     EVEN__STATIC = 2,               /* lives for ever: the failed object of a constructor without memory */
     EVEN__FETCHED = 4,              /* somebody was told of its failure */
-    EVEN__AWAITED = 8,              /* an operation, or an inline coroutine, that has its one awaiter */
+    EVEN__HELD = 8,                 /* a task that somebody took a reference to since it was made */
     EVEN__VALUE = 16,               /* even_value(): a negative result is a value, no failure */
     EVEN__OLD = 32,                 /* made before the run in progress */
     EVEN__FAILED = 64,              /* even_fail(): the status is set, whatever the body returns */
@@ -69,7 +69,7 @@ struct even_kind {
     uint8_t result_class;           /* enum even_result_class */
     uint8_t borrows;                /* 1: a future's: many may wait for it; pending as soon as it is made */
     uint8_t yields;                 /* 1: even when it is done at once, whoever awaits it lets the others run first */
-    uint8_t reserved;
+    uint8_t forks;                  /* 1: the library's own, for a cancellation that goes to several */
     /* A coroutine's body. Stores the result; gives it, too, if that is an int or a long, else 0. */
     long (*enter)(even_awaitable *self);
     /* Begin: called once, in the loop's thread, when it is first awaited. It may complete it at once. NULL: there is nothing
@@ -148,8 +148,9 @@ typedef struct even_task_options {
 
 /* Make x a task of the running loop: its first step is scheduled, nothing runs yet. The caller's reference stays, the
  * loop has its own. A future is left as it is. Failures are told by x, which is then done: -ENOMEM, -EVEN_ENOLOOP.
- * Gives x. Each task is awaited once (or given to gather or wait_for), or detached: what is neither keeps its memory, and nobody
- * hears of its failure. (asyncio.create_task) */
+ * Gives x. Each task is awaited (or given to gather or wait_for), or detached. One with which nothing of that was done, and to
+ * which nobody took another reference (even_ref()), was forgotten: if it is done when its even_run() ends, it is given up then,
+ * and its failure is reported. (asyncio.create_task) */
 EVEN_API even_awaitable *even_create_task_any(even_awaitable *x, const even_task_options *options);
 
 /* The task that runs, or NULL. Borrowed. (asyncio.current_task) */

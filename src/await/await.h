@@ -25,20 +25,34 @@ struct even__task {
         int32_t last_status;        /* of its last await */
     };
     uint32_t cancelling;
-    uint16_t shutdown_awaits;
+    uint32_t mark;                  /* of the last walk that met it: cancel.c */
+    uint8_t shutdown_awaits;
+    uint8_t finished_awaits;        /* of what was done already, since it last let the others run */
     bool started;
     bool over;
     bool must_cancel;               /* to be delivered at the next await that suspends */
     bool cancel_sent;               /* on its way, through what it waits for */
     bool plain;                     /* has begun, and a switch needs no more: see even__task_suspend_with_ado() */
-    bool own_rounding;              /* keeps its own floating-point environment */
-    bool in_walk;                   /* of a cancellation through a chain of tasks */
-    bool adrift;                    /* was given up by a shutdown: never stepped again */
-    bool went_on;                   /* has waited for something since canceled_at */
+    bool own_rounding : 1;          /* keeps its own floating-point environment */
+    bool adrift : 1;                /* was given up by a shutdown: never stepped again */
+    bool went_on : 1;               /* has waited for something since canceled_at */
 };
 
 /* 100,000 sleeping tasks are to cost 4.7 KB each: a page of stack, its share of the page tables, and this. */
 _Static_assert(sizeof(struct even__task) <= 128, "a task's record");
+
+/* Where a cancellation forks: an object that passes it on to several others. Stands in it at its kind's argument_offset. */
+struct even__fork {
+    const struct even__fork_kind {
+        bool (*takes)(even_awaitable *x);                   /* the request: else nobody is asked */
+        even_awaitable *(*next)(struct even__fork *fork);   /* the next child that is not done, from `at` on; or NULL */
+    } *kind;
+    even_awaitable *object;         /* while a walk is in it: a reference */
+    even_awaitable *way;            /* the child that the walk took */
+    struct even__fork *up;          /* the fork from which it came */
+    size_t at;
+    uint32_t mark;
+};
 
 /* What the await layer keeps for a loop: made with its first task. */
 struct even__tasks {
@@ -110,7 +124,13 @@ void even__task_suspend_with_ado(struct even__task *t);
 /* The end of a task that has no stack: its operation is done. */
 void even__task_ended(struct even__task *t);
 void even__task_free(struct even__task *t);
-bool even__task_cancel(struct even__task *t);
+/* A task that will never be stepped again ends with `status`. Its frames are left as they are: nothing can unwind them. */
+void even__task_abandon(struct even__task *t, int status);
+/* The task itself, or the running one for NULL; NULL if it is spent. */
+struct even__task *even__task_of(even_task *task);
+#define even__task_of_link(h) even__container_of(h, struct even__task, all)
+/* An operation that is a task of its own, and has begun. */
+static inline bool even__is_operation(const struct even__task *t) { return t->started && !t->stack; }
 const char *even__task_name(struct even__task *t);
 /* Cancel and await all that still runs. 0, or -EVEN_ESTUCK after it has named who would not end. */
 int even__tasks_shut_down(even_loop *loop);

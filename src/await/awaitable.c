@@ -166,14 +166,37 @@ static even__noinline void report_never_fetched(even_awaitable *x)
                  even_errname(x->status), even_strerror(x->status));
 }
 
-static void release(even_awaitable *x)
+static inline void free_object(even_awaitable *x)
 {
-    if (x->kind->drop)
-        x->kind->drop(x);
     if (even__is_task(x))
         even__task_free(x->by.task);
     x->state = EVEN_SPENT;
     even__heap_free(x);
+}
+
+/* A drop function gives up the references that it holds, and so on, as deep as the program's objects are nested: so those that
+ * it ends wait here, by their unused `waiters`, until it has returned. */
+static even__noinline void release_with_drop(even_awaitable *x)
+{
+    x->waiters = even__thread.to_release;
+    even__thread.to_release = x;
+    if (even__thread.releases)
+        return;
+    even__thread.releases = true;
+    while ((x = even__thread.to_release)) {     /* bounded: each was the last reference to it */
+        even__thread.to_release = x->waiters;
+        x->kind->drop(x);
+        free_object(x);
+    }
+    even__thread.releases = false;
+}
+
+static inline void release(even_awaitable *x)
+{
+    if (even__likely(!x->kind->drop))
+        free_object(x);
+    else
+        release_with_drop(x);
 }
 
 /* Given up by one who had no reference: a task that goes on has its loop's, what is awaited that of whoever awaits it. */
@@ -223,8 +246,11 @@ void even_unref(even_awaitable *x)
 
 even_awaitable *even_ref_any(even_awaitable *x)
 {
-    if (!(x->flags & EVEN__STATIC))
+    if (even__likely(!(x->flags & EVEN__STATIC))) {
         x->refs++;
+        if (even__is_task(x))
+            x->flags |= EVEN__HELD;
+    }
     return x;
 }
 
@@ -549,30 +575,60 @@ static even__noinline void renew_cancellation(struct even__task *t, even_awaitab
     t->must_cancel = true;
 }
 
-static even__returns_after_switch int suspend_until_done(struct even__task *t, even_awaitable *x, const void *site)
+/* The await is told of a request, in place of the result of x. That stays as it is where others see it. */
+static int deliver(struct even__task *t, even_awaitable *x, const void *site)
+{
+    if (x->state != EVEN_DONE || (x->refs == 1 && !(x->flags & EVEN__STATIC)))
+        even__set_failed_result(x, -ECANCELED);
+    note_delivery(t, site);
+    return t->last_status = -ECANCELED;
+}
+
+static inline __attribute__((always_inline)) void suspend_on(struct even__task *t, even_awaitable *x, const void *site)
 {
     even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
-    even__add_waiter(x, &t->wake, t->loop);
     t->waits_for = x;
-    if (even__unlikely(t->must_cancel) && even_cancel_any(x)) {
+    t->finished_awaits = 0;
+    even__task_suspend(t);
+    t->waits_for = NULL;
+}
+
+/* A request was sent through x. */
+static int after_request(struct even__task *t, even_awaitable *x, const void *site)
+{
+    t->cancel_sent = false;
+    if (x->state != EVEN_DONE)
+        return deliver(t, x, site);
+    if (x->status == -ECANCELED)
+        note_delivery(t, site);
+    else if (!even__is_shared(x))
+        t->must_cancel = true;      /* the operation had succeeded: its result first, the request at the next await */
+    return fetch(t, x);
+}
+
+/* The task suspends with a request that nobody was told of. x has it, or the task is told when x is done; but not in place of a
+ * result that would be lost with that. */
+static even__noinline int suspend_with_request(struct even__task *t, even_awaitable *x, const void *site)
+{
+    even__add_waiter(x, &t->wake, t->loop);
+    const bool taken = even_cancel_any(x);
+    if (taken) {
         t->must_cancel = false;
         t->cancel_sent = true;
     }
-    even__task_suspend(t);
-    t->waits_for = NULL;
-    if (even__unlikely(t->cancel_sent)) {
-        t->cancel_sent = false;
-        if (x->state != EVEN_DONE) {
-            even__set_failed_result(x, -ECANCELED);
-            note_delivery(t, site);
-            return t->last_status = -ECANCELED;
-        }
-        if (x->status == -ECANCELED)
-            note_delivery(t, site);
-        else if (!even__is_shared(x))
-            t->must_cancel = true;  /* the operation had succeeded: its result first, the request at the next await */
-    }
-    return fetch(t, x);
+    suspend_on(t, x, site);
+    if (!taken && t->must_cancel && even__is_shared(x))
+        return deliver(t, x, site);
+    return t->cancel_sent ? after_request(t, x, site) : fetch(t, x);
+}
+
+static even__returns_after_switch int suspend_until_done(struct even__task *t, even_awaitable *x, const void *site)
+{
+    if (even__unlikely(t->must_cancel))
+        return suspend_with_request(t, x, site);
+    even__add_waiter(x, &t->wake, t->loop);
+    suspend_on(t, x, site);
+    return even__unlikely(t->cancel_sent) ? after_request(t, x, site) : fetch(t, x);
 }
 
 /* The end of what one alone awaits. */
@@ -595,18 +651,30 @@ static inline __attribute__((always_inline)) int over(struct even__task *t, even
 /* It is done already, and yet the others run first. */
 static even__returns_after_switch int let_others_run(struct even__task *t, even_awaitable *x, const void *site)
 {
-    even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
     even__call_soon(t->loop, &t->wake);
-    t->waits_for = x;
-    even__task_suspend(t);
-    t->waits_for = NULL;
+    suspend_on(t, x, site);
     return over(t, x);
+}
+
+/* A task that awaits what is done already does not suspend. One that does nothing else must let the others run in the end, and
+ * must hear that it is to end. */
+enum { FINISHED_IN_A_ROW = 64 };
+
+static even__noinline int await_one_more_finished(struct even__task *t, even_awaitable *x, const void *site)
+{
+    if (even__unlikely(((struct even__tasks *)t->loop->tasks)->shutting_down))
+        renew_cancellation(t, x);
+    even__call_soon(t->loop, &t->wake);
+    suspend_on(t, x, site);
+    return t->must_cancel ? deliver(t, x, site) : fetch(t, x);
 }
 
 static even__noinline int await_general(struct even__task *t, even_awaitable *x, const void *site)
 {
     if (x->state == EVEN_DONE && t) {
         even__trace(FETCHED, .loop = t->loop, .task = t->object, .object = x, .site = site);
+        if (even__unlikely(++t->finished_awaits == FINISHED_IN_A_ROW))
+            return await_one_more_finished(t, x, site);
         return fetch(t, x);
     }
     if (even__unlikely(!t || x->state == EVEN_SPENT || x == t->object ||
@@ -696,20 +764,4 @@ void even__mark_value(void)
 {
     if (even__thread.task && even__thread.task->innermost)
         even__thread.task->innermost->flags |= EVEN__VALUE;
-}
-
-/* ---- cancelling ---- */
-
-bool even_cancel_any(even_awaitable *x)
-{
-    if (x->state == EVEN_DONE || x->state == EVEN_SPENT || even__is_anothers(x, "cancelled", __builtin_return_address(0)))
-        return false;
-    if (even__is_task(x))
-        return even__task_cancel(x->by.task);
-    if (x->state == EVEN_INERT) {
-        x->state = EVEN_DONE;
-        even__set_failure(x, -ECANCELED);
-        return true;
-    }
-    return x->kind->cancel && x->kind->cancel(x);
 }

@@ -18,7 +18,7 @@ struct gather {
     int *statuses;
     size_t n, pending;
     bool cancel_requested;
-    bool canceling;             /* a request is on its way through the children, one of which may wait for us */
+    struct even__fork fork;
 };
 
 static void disconnect(struct gather *g)
@@ -64,24 +64,34 @@ static void child_done(even_handle *h)
     even_unref(x);
 }
 
-static bool cancel(even_awaitable *base)
+/* ---- cancelling ---- */
+
+static even_awaitable *next_child(struct even__fork *fork)
+{
+    struct gather *g = even__container_of(fork, struct gather, fork);
+    while (fork->at < g->n) {
+        even_awaitable *x = g->children[fork->at++].object;
+        if (x && x->state != EVEN_DONE && x->state != EVEN_SPENT)
+            return x;
+    }
+    return NULL;
+}
+
+/* Unless all children are done, and their handles queued. It ends when they have. */
+static bool takes_request(even_awaitable *base)
 {
     struct gather *g = (struct gather *)(void *)base;
-    bool any = false;
-    if (g->canceling)
-        return false;
     if (even__unlikely(!even__loop_of(base))) {     /* its loop is gone: nobody else will end it */
         even__complete(base, -ECANCELED);
         return true;
     }
-    g->canceling = true;
-    for (size_t i = 0; i < g->n; i++)
-        if (g->children[i].object && even_cancel_any(g->children[i].object))
-            any = true;
-    g->canceling = false;
-    g->cancel_requested |= any;
-    return any;
+    g->fork.at = 0;
+    if (!next_child(&g->fork))
+        return false;
+    return g->cancel_requested = true;
 }
+
+static const struct even__fork_kind fork_kind = { takes_request, next_child };
 
 /* Nobody holds it any more: what still runs goes on by itself. */
 static void drop(even_awaitable *base)
@@ -104,7 +114,8 @@ static const even_kind kind = {
     .result_size = sizeof(int),
     .result_class = EVEN_RESULT_INT,
     .borrows = 1,
-    .cancel = cancel,
+    .forks = 1,
+    .argument_offset = offsetof(struct gather, fork),
     .drop = drop,
 };
 static even_int_aw without_memory = { EVEN_AWAITABLE_FAILED(&kind, -ENOMEM), -ENOMEM };
@@ -125,6 +136,7 @@ static struct gather *new_gather(size_t n, int *statuses, const void *site)
         return NULL;
     }
     g->n = g->pending = n;
+    g->fork.kind = &fork_kind;
     g->statuses = statuses;
     even__trace(GATHERED, .loop = even__thread.loop, .task = even__current_object(), .object = &g->pub.base,
                 .site = site, .value = (int64_t)n);

@@ -136,24 +136,31 @@ static const struct even__stack *running_stack(struct even__runner *who)
 
 /* ---- objects that a run leaves behind ---- */
 
+/* Nobody took another reference: only who made it may know it, and it is no news. */
+static bool is_left(const even_awaitable *x)
+{
+    if (x->refs != 1 || (x->flags & EVEN__STATIC))
+        return false;
+    return x->state == EVEN_INERT ||
+           (x->state == EVEN_DONE && even__is_task(x) && !(x->flags & (EVEN__HELD | EVEN__FETCHED)));
+}
+
 static void mark_old(void *cell, void *data)
 {
     even_awaitable *x = cell;
     (void)data;
-    if (x->state == EVEN_INERT)
+    if (is_left(x))
         x->flags |= EVEN__OLD;
 }
 
-static void sweep(void *cell, void *data)
+/* "was never awaited", "failed with ..., and nobody fetched its failure". */
+static void sweep(void *cell, void *main)
 {
     even_awaitable *x = cell;
-    (void)data;
-    if (x->state == EVEN_INERT && !(x->flags & EVEN__OLD)) {
-        x->refs = 1;
-        even_unref(x);          /* "never awaited" */
-    } else if (x->state == EVEN_INERT) {
+    if (is_left(x) && !(x->flags & EVEN__OLD) && x != main)
+        even_unref(x);
+    else if (x->state != EVEN_SPENT)
         x->flags &= (uint8_t)~EVEN__OLD;
-    }
 }
 
 /* ---- the whole ---- */
@@ -223,7 +230,7 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
     *interrupted = signals.took_int && interrupt.delivered && x->status == -ECANCELED;
     give_signals_back(&signals);
     even__loop_leave(loop);
-    even__heap_each(sweep, NULL);
+    even__heap_each(sweep, x);
     even__heap_settle();
     even_loop_close(loop);
     even__thread.loop = outer;

@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define task_of_link(h) even__container_of(h, struct even__task, all)
-
 /* ---- the loop's tasks ---- */
 
 /* Compilers cache thread-local addresses across a switch: a task that has begun stays where it is. */
@@ -42,7 +40,7 @@ size_t even_all_tasks(even_task **out, size_t capacity)
         return 0;
     for (even_handle *h = tasks->all.next; h != &tasks->all; h = h->next, n++)
         if (n < capacity)
-            out[n] = (even_task *)task_of_link(h)->object;
+            out[n] = (even_task *)even__task_of_link(h)->object;
     return n;
 }
 
@@ -291,75 +289,9 @@ void even__task_free(struct even__task *t)
     even__heap_free(t);
 }
 
-/* ---- cancelling ---- */
+/* ---- stacks ---- */
 
-/* An operation that is a task of its own, and has begun. */
-static bool is_operation(const struct even__task *t)
-{
-    return t->started && !t->stack;
-}
-
-/* What it waits for will not tell it: it is woken all the same, and finds that. (A ring of tasks that wait for each other.) */
-static void break_wait(struct even__task *t)
-{
-    even__remove_waiter(t->waits_for, &t->wake);
-    even__call_soon(t->loop, &t->wake);
-}
-
-static bool cancel_operation(struct even__task *t)
-{
-    t->cancelling++;
-    even__trace(CANCEL, .loop = t->loop, .task = t->object, .object = even__current_object());
-    return t->object->kind->cancel && t->object->kind->cancel(t->object);
-}
-
-/* As asyncio's Task.cancel(), which passes the request on to what the task waits for; a chain of tasks is walked, not
- * recursed into, since it may be long. */
-bool even__task_cancel(struct even__task *t)
-{
-    struct even__task *const first = t;
-
-    if (is_operation(t))
-        return cancel_operation(t);
-    if (t->in_walk) {               /* a ring through a gather: the walk began, or came by, here */
-        if (t->waits_for && t->waits_for->state != EVEN_DONE && even_handle_is_queued(&t->wake))
-            break_wait(t);
-        t->cancel_sent = true;
-        return true;
-    }
-    for (;;) {
-        even_awaitable *x = t->waits_for;
-        t->cancelling++;
-        t->in_walk = true;
-        even__trace(CANCEL, .loop = t->loop, .task = t->object, .object = even__current_object());
-        if (!x || x->state == EVEN_DONE) {
-            t->must_cancel = true;
-            break;
-        }
-        if (!even__is_task(x) || is_operation(x->by.task)) {
-            if (even__is_task(x) ? cancel_operation(x->by.task) : even_cancel_any(x))
-                t->cancel_sent = true;
-            else
-                t->must_cancel = true;
-            break;
-        }
-        struct even__task *next = x->by.task;
-        t->cancel_sent = true;
-        if (next->in_walk) {
-            break_wait(t);
-            break;
-        }
-        t = next;
-    }
-    for (struct even__task *u = first; u->in_walk; u = u->waits_for->by.task) {
-        u->in_walk = false;
-        if (u == t)
-            break;
-    }
-    return true;
-}
-
-static struct even__task *task_of(even_task *task)
+struct even__task *even__task_of(even_task *task)
 {
     if (!task)
         return even__thread.task;
@@ -368,7 +300,7 @@ static struct even__task *task_of(even_task *task)
 
 size_t even_stack_high_water(const even_task *task)
 {
-    const struct even__task *t = task_of((even_task *)(uintptr_t)task);
+    const struct even__task *t = even__task_of((even_task *)(uintptr_t)task);
     return t && t->stack ? even__stack_high_water(t->stack) : 0;
 }
 
@@ -377,28 +309,9 @@ void even_trim(void)
     even__stacks_trim(0);
 }
 
-unsigned even_cancelling(const even_task *task)
-{
-    const struct even__task *t = task_of((even_task *)(uintptr_t)task);
-    return t ? t->cancelling : 0;
-}
-
-unsigned even_uncancel(even_task *task)
-{
-    struct even__task *t = task_of(task);
-    if (!t || t->cancelling == 0)
-        return 0;
-    if (--t->cancelling == 0) {
-        t->must_cancel = false;
-        t->canceled_at = NULL;
-    }
-    return t->cancelling;
-}
-
 /* ---- the end of all ---- */
 
-/* A task that will never be stepped again; its frames are left as they are: nothing can unwind them. */
-static void abandon(struct even__task *t, int status)
+void even__task_abandon(struct even__task *t, int status)
 {
     t->canceled_at = NULL;
     t->object->flags |= EVEN__FETCHED;
@@ -423,16 +336,16 @@ static void close_tasks(even_loop *loop)
     even__queue_init(&pending);
     even__queue_splice(&pending, &tasks->all);
     while (!even__queue_is_empty(&pending)) {
-        struct even__task *t = task_of_link(pending.next);
+        struct even__task *t = even__task_of_link(pending.next);
         char name[EVEN__DESCRIPTION_MAX];
         if (even__report_wanted(t->object->kind))
             even__report("%s was still pending when its loop was closed", even__describe(t->object, name, sizeof name));
         even__queue_remove(&t->all);
         even__queue_append(&tasks->all, &t->all);
-        if (is_operation(t))
-            cancel_operation(t);    /* at once, or as the backend is closed */
+        if (even__is_operation(t))
+            even_cancel_any(t->object);     /* at once, or as the backend is closed */
         else
-            abandon(t, -EVEN_ECLOSED);
+            even__task_abandon(t, -EVEN_ECLOSED);
     }
 }
 
@@ -444,57 +357,4 @@ static void free_tasks(even_loop *loop)
     even__free(tasks);
     loop->tasks = NULL;
     loop->above = NULL;
-}
-
-static void give_up(struct even__task *t)
-{
-    char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
-    bool wanted = even__report_wanted(t->object->kind);
-    even__describe(t->object, name, sizeof name);
-    if (wanted && t->canceled_at)
-        even__report("%s went on through a hundred cancellations and is given up; it was first told by the await at %s", name,
-                     even__site_name(t->canceled_at, site, sizeof site));
-    else if (wanted)
-        even__report("%s began a hundred awaits that told it of no cancellation, and is given up", name);
-    abandon(t, -EVEN_ESTUCK);
-}
-
-/* A pass that failed, for want of memory perhaps, may succeed the next time: the tasks are to be unwound if it can be. */
-enum { SHUTDOWN_FAILURES = 16 };
-
-int even__tasks_shut_down(even_loop *loop)
-{
-    struct even__tasks *tasks = loop->tasks;
-    int failed = 0, failures = 0, stuck = 0;
-
-    if (!tasks)
-        return 0;
-    tasks->shutting_down = true;
-    /* Cancelling one may end others at once: each stands in one of the two lists, and whoever ends leaves it. */
-    even_handle todo;
-    even__queue_init(&todo);
-    even__queue_splice(&todo, &tasks->all);
-    while (!even__queue_is_empty(&todo)) {
-        even_handle *h = todo.next;
-        even__queue_remove(h);
-        even__queue_append(&tasks->all, h);
-        even__task_cancel(task_of_link(h));
-    }
-    /* Bounded: each task ends, or is given up after a hundred awaits, and those that it makes never begin. */
-    while (failures < SHUTDOWN_FAILURES && !even__queue_is_empty(&tasks->all)) {
-        int rc = even__loop_pass(loop, true);
-        if (rc < 0) {
-            failures++;
-            failed = rc;
-        }
-        for (even_handle *h = tasks->all.next, *next; h != &tasks->all; h = next) {
-            next = h->next;
-            if (task_of_link(h)->adrift) {
-                give_up(task_of_link(h));
-                stuck = -EVEN_ESTUCK;
-            }
-        }
-    }
-    tasks->shutting_down = false;
-    return failed ? failed : stuck;
 }

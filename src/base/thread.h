@@ -33,7 +33,10 @@ struct even__thread {
     struct even__root root;
     struct even__root *left;        /* stack: `root` while a sanitizer is told of switches and a task runs */
     int *errno_location;            /* await: errno belongs to the task, and is kept over each switch */
+    void *to_release;               /* await: objects whose last reference is gone, while one of them is being released */
     int32_t last_status;            /* await: of an await or a run outside of tasks */
+    uint32_t walks;                 /* await: the number of the last walk of a cancellation */
+    bool releases;                  /* await: such an object */
     bool watches_overflow;          /* stack */
     uint8_t ends_count;
     uint64_t number;                /* see even__thread_number() */

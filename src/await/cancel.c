@@ -1,0 +1,234 @@
+/* Cancelling: how a request goes from whoever asks to what is waited for, and how a run asks all of its tasks to end. A request
+ * is delivered by the await that it meets, in awaitable.c.
+ *
+ * As asyncio's Task.cancel(), a request is passed on to what the task waits for, and on from there: to the task that it awaits,
+ * to all children of a gather, and at last to operations and futures, which end by it. All who wait on the way are told when what
+ * they wait for has ended.
+ *
+ * One walk does that, at any depth, without a stack of its own: from a task there is one way on, so that tasks make chains, and
+ * a gather is a *fork*, which knows from which fork the walk came. A walk has a number. What it meets gets that as its mark while
+ * the walk is beyond it, and the next number afterwards. So each object is asked once; and where the walk comes back to its own
+ * way, that is a ring, in which all would wait for each other for ever: there it is broken. */
+#include "await.h"
+#include "../base/sys.h"
+
+/* ---- the walk ---- */
+
+struct walk {
+    uint32_t number;
+    struct even__fork *fork;        /* in which it is; NULL: it has met none, or is through with all */
+};
+
+enum meeting { NEW, ON_THE_WAY, FINISHED };
+
+static enum meeting meet(uint32_t mark, const struct walk *w)
+{
+    return mark == w->number ? ON_THE_WAY : mark == w->number + 1 ? FINISHED : NEW;
+}
+
+static struct even__fork *fork_of(even_awaitable *x)
+{
+    return x->kind->forks ? (struct even__fork *)(void *)((char *)x + x->kind->argument_offset) : NULL;
+}
+
+/* What can be walked through: a task that runs on a stack, or will. */
+static struct even__task *walker_of(even_awaitable *x)
+{
+    return even__is_task(x) && !even__is_operation(x->by.task) ? x->by.task : NULL;
+}
+
+/* What the task waits for will not tell it: it is woken all the same, and finds that. */
+static void break_wait(struct even__task *t)
+{
+    if (!t->waits_for || t->waits_for->state == EVEN_DONE || !even_handle_is_queued(&t->wake))
+        return;
+    even__remove_waiter(t->waits_for, &t->wake);
+    even__call_soon(t->loop, &t->wake);
+}
+
+static void note_request(struct even__task *t)
+{
+    t->cancelling++;
+    even__trace(CANCEL, .loop = t->loop, .task = t->object, .object = even__current_object());
+}
+
+/* Enter a fork, unless the walk is in it, or was, or another one is, in which somebody's cancel function made this one. */
+static bool ask_fork(struct walk *w, even_awaitable *x, struct even__fork *fork, struct even__task *waiter)
+{
+    const enum meeting meeting = meet(fork->mark, w);
+    if (meeting == ON_THE_WAY && waiter)
+        break_wait(waiter);
+    if (meeting != NEW || fork->object)
+        return true;
+    if (!fork->kind->takes(x))
+        return false;
+    fork->mark = w->number;
+    fork->object = even_ref_any(x);
+    fork->at = 0;
+    fork->up = w->fork;
+    w->fork = fork;
+    return true;
+}
+
+static bool ask_operation(even_awaitable *x)
+{
+    if (even__is_task(x))
+        note_request(x->by.task);
+    return x->kind->cancel && x->kind->cancel(x);
+}
+
+/* From x along the tasks that wait for each other, to the end of the way, or to a fork. True if x takes the request. */
+static bool follow(struct walk *w, even_awaitable *x)
+{
+    struct even__task *last = NULL, *t;
+    bool taken = false;
+    while (x->state == EVEN_ACTIVE && (t = walker_of(x))) {
+        const enum meeting meeting = meet(t->mark, w);
+        if (meeting == ON_THE_WAY) {
+            break_wait(last ? last : t);
+            (last ? last : t)->cancel_sent = true;
+        } else if (last) {
+            last->cancel_sent = true;
+        }
+        if (meeting != NEW)
+            return true;
+        t->mark = w->number;
+        note_request(t);
+        if (!t->waits_for || t->waits_for->state == EVEN_DONE) {
+            t->must_cancel = true;
+            return true;
+        }
+        last = t;
+        x = t->waits_for;
+    }
+    if (x->state == EVEN_ACTIVE)
+        taken = fork_of(x) ? ask_fork(w, x, fork_of(x), last) : ask_operation(x);
+    if (!last)
+        return taken;
+    if (taken)
+        last->cancel_sent = true;
+    else
+        last->must_cancel = true;
+    return true;
+}
+
+/* The walk is through with the way that began at x. */
+static void finish(struct walk *w, even_awaitable *x)
+{
+    struct even__task *t;
+    while (x && x->state == EVEN_ACTIVE && (t = walker_of(x)) && t->mark == w->number) {
+        t->mark = w->number + 1;
+        x = t->waits_for;
+    }
+}
+
+static bool walk_from(even_awaitable *x)
+{
+    struct walk w = { .number = even__thread.walks += 2 };
+    const bool taken = follow(&w, x);
+    while (w.fork) {                /* bounded: each fork is entered once, and gives each of its children once */
+        struct even__fork *fork = w.fork;
+        even_awaitable *child = fork->kind->next(fork), *object;
+        if (child) {
+            fork->way = child;
+            follow(&w, child);
+            if (w.fork == fork)
+                finish(&w, child);
+            continue;
+        }
+        fork->mark = w.number + 1;
+        w.fork = fork->up;
+        finish(&w, w.fork ? w.fork->way : x);
+        object = fork->object;
+        fork->object = NULL;
+        even_unref(object);
+    }
+    return taken;
+}
+
+bool even_cancel_any(even_awaitable *x)
+{
+    if (x->state == EVEN_DONE || x->state == EVEN_SPENT || even__is_anothers(x, "cancelled", __builtin_return_address(0)))
+        return false;
+    if (x->state == EVEN_INERT) {
+        x->state = EVEN_DONE;
+        even__set_failure(x, -ECANCELED);
+        return true;
+    }
+    return walk_from(x);
+}
+
+/* ---- counting ---- */
+
+unsigned even_cancelling(const even_task *task)
+{
+    const struct even__task *t = even__task_of((even_task *)(uintptr_t)task);
+    return t ? t->cancelling : 0;
+}
+
+unsigned even_uncancel(even_task *task)
+{
+    struct even__task *t = even__task_of(task);
+    if (!t || t->cancelling == 0)
+        return 0;
+    if (--t->cancelling == 0) {
+        t->must_cancel = false;
+        t->canceled_at = NULL;
+    }
+    return t->cancelling;
+}
+
+/* ---- the end of a run ---- */
+
+static void give_up(struct even__task *t)
+{
+    char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
+    bool wanted = even__report_wanted(t->object->kind);
+    even__describe(t->object, name, sizeof name);
+    if (wanted && t->canceled_at)
+        even__report("%s went on through a hundred cancellations and is given up; it was first told by the await at %s", name,
+                     even__site_name(t->canceled_at, site, sizeof site));
+    else if (wanted)
+        even__report("%s began a hundred awaits that told it of no cancellation, and is given up", name);
+    even__task_abandon(t, -EVEN_ESTUCK);
+}
+
+/* A pass that failed, for want of memory perhaps, may succeed the next time: the tasks are to be unwound if it can be. */
+enum { SHUTDOWN_FAILURES = 16 };
+
+int even__tasks_shut_down(even_loop *loop)
+{
+    struct even__tasks *tasks = loop->tasks;
+    int failed = 0, failures = 0, stuck = 0;
+
+    if (!tasks)
+        return 0;
+    tasks->shutting_down = true;
+    /* Cancelling one may end others at once: each stands in one of the two lists, and whoever ends leaves it. */
+    even_handle todo;
+    even__queue_init(&todo);
+    even__queue_splice(&todo, &tasks->all);
+    while (!even__queue_is_empty(&todo)) {
+        even_handle *h = todo.next;
+        even__queue_remove(h);
+        even__queue_append(&tasks->all, h);
+        even_cancel_any(even__task_of_link(h)->object);
+    }
+    /* Bounded: each task ends, or is given up after a hundred awaits, and those that it makes never begin. */
+    while (failures < SHUTDOWN_FAILURES && !even__queue_is_empty(&tasks->all)) {
+        int rc = even__loop_pass(loop, true);
+        if (rc < 0) {
+            failures++;
+            failed = rc;
+        }
+        for (even_handle *h = tasks->all.next, *next; h != &tasks->all; h = next) {
+            next = h->next;
+            if (even__task_of_link(h)->adrift) {
+                give_up(even__task_of_link(h));
+                stuck = -EVEN_ESTUCK;
+            }
+        }
+    }
+    tasks->shutting_down = false;
+    return failed ? failed : stuck;
+}
