@@ -405,7 +405,7 @@ static void run(unsigned long long seed)
         check(++passes < PASSES);
     }
     now.ending = true;
-    check(even__tasks_shut_down(loop) == 0);
+    check(even__tasks_shut_down(loop, 0) == 0);
     check(even__loop_is_valid(loop));
     check(even_all_tasks(NULL, 0) == 0);
     for (int i = 0; i < 10; i++) {          /* what is still queued: done-callbacks */

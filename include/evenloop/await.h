@@ -231,24 +231,35 @@ EVEN_API even_awaitable *even_shield_any(even_awaitable *x) __attribute__((warn_
 
 /* ---- Running ----------------------------------------------------------------------------------------------- */
 
+/* Which signals end a run; 0: both. Each where nobody else handles it, and in the main thread. */
+enum even_stop_on { EVEN_STOP_ON_SIGINT = 1, EVEN_STOP_ON_SIGTERM = 2, EVEN_STOP_ON_NONE = 4 };
+
 typedef struct even_run_options {
     const char *backend;            /* as even_loop_options */
     uint64_t seed;
+    unsigned stop_on;               /* of enum even_stop_on */
+    double grace;                   /* seconds that tasks have to end; 0: 5; less than that: none */
 } even_run_options;
 
 /* Make a loop, run x as its main task, cancel and await what still runs then, close the loop. Takes x; gives its status;
- * the result is behind the header until the caller's even_unref(). The first SIGINT cancels the main task, the second
- * ends the program; a main task that ended by it gives -EINTR. SIGPIPE is ignored meanwhile. A failure is reported in one line,
- * too; as an exit status (`return even_run(...)` in main) it is what the system makes of a negative number, 256 - errno: see
- * even_main().
- * Errors: -EVEN_ERUNNING inside a loop, -EVEN_EABI, -EVEN_ESTUCK (a task went on through a hundred cancellations),
- * -EVEN_EDEADLOCK under `sim`, what even_loop_new() says. (asyncio.run) */
+ * the result is behind the header until the caller's even_unref(). SIGPIPE is ignored meanwhile. A failure is reported in one
+ * line, too; as an exit status (`return even_run(...)` in main) it is what the system makes of a negative number, 256 - errno:
+ * see even_main().
+ *
+ * The run ends when the main task does. SIGINT and SIGTERM cancel it, once; if it ends by that, the run gives -EINTR, and if it
+ * calls even_uncancel(), it goes on. Then every task that is left is cancelled once, and may await and make tasks in its
+ * cleanup. After `grace` seconds (a second signal: at once), all are asked again, and so is each await that they begin: a task
+ * that went on through a hundred of those is named, and given up with -EVEN_ESTUCK. So is one that waits, twice that time after
+ * the beginning of the end, for what cannot be cancelled. A third signal, or a second one while a step blocks the loop, ends the
+ * program.
+ * Errors: -EVEN_ERUNNING inside a loop, -EVEN_EABI, -EVEN_ESTUCK, -EVEN_EDEADLOCK under `sim`, what even_loop_new() says.
+ * (asyncio.run) */
 EVEN_API int even_run_any(even_awaitable *x, const even_run_options *options, int abi);
 
 /* The same for a main() that has nothing more to do: takes x, and gives an exit status. That is x's result if it is an int,
  * 0 for any other type (of an int the system keeps the lowest eight bits); 1 for a failure of the run or of x; 130 if SIGINT
- * ended it. A program that exits with that 130 dies of SIGINT once its atexit() functions have run, so that a shell's script or
- * loop ends with it. */
+ * ended it, 143 if SIGTERM did. A program that exits with that number dies of the signal once its atexit() functions have run, so
+ * that a shell's script or loop ends with it. */
 EVEN_API int even_main_any(even_awaitable *x, const even_run_options *options, int abi);
 
 /* Run a loop of yours until x is done: as loop.run_until_complete(). Takes nothing. -EVEN_ESTOPPED if the loop was

@@ -26,7 +26,7 @@ struct even__task {
     };
     uint32_t cancelling;
     uint32_t mark;                  /* of the last walk that met it: cancel.c */
-    uint8_t shutdown_awaits;
+    uint8_t shutdown_awaits;        /* that were asked to end */
     uint8_t finished_awaits;        /* of what was done already, since it last let the others run */
     bool started;
     bool over;
@@ -56,9 +56,17 @@ struct even__fork {
 
 /* What the await layer keeps for a loop: made with its first task. */
 struct even__tasks {
+    even_loop *loop;
     even_handle all;                /* those that are not done, oldest first */
     uint32_t last_id;
-    bool shutting_down;
+    bool insists;                   /* each await is asked to end: the time for that is over */
+    bool stuck;                     /* somebody had to be given up */
+    bool ending;                    /* a run was asked to end, and the timer is set */
+    bool over;                      /* all the time that there was has passed */
+    even_awaitable *main;           /* alone was asked to end, so far */
+    double grace;                   /* seconds */
+    even_timer end;
+    even_handle reap;               /* gives up those that are adrift */
 };
 
 /* ---- awaitables ---- */
@@ -132,8 +140,15 @@ struct even__task *even__task_of(even_task *task);
 /* An operation that is a task of its own, and has begun. */
 static inline bool even__is_operation(const struct even__task *t) { return t->started && !t->stack; }
 const char *even__task_name(struct even__task *t);
-/* Cancel and await all that still runs. 0, or -EVEN_ESTUCK after it has named who would not end. */
-int even__tasks_shut_down(even_loop *loop);
+/* The end of a run, cancel.c. It begins when somebody asks, with `grace` seconds for all to end (0: five; less: none). It may
+ * become urgent, or be taken back: by the main task, if that alone was asked. Then all that still runs is cancelled and awaited:
+ * 0, or -EVEN_ESTUCK after a report has named who would not end. */
+void even__end_begins(even_loop *loop, double grace, even_awaitable *main);
+/* A task begins an await after that: true if it is to be told, false if it was told too often. */
+bool even__end_renew(struct even__task *t);
+void even__end_is_off(even_loop *loop);
+void even__end_at_once(even_loop *loop);
+int even__tasks_shut_down(even_loop *loop, double grace);
 
 /* Run a coroutine's body, here and now; then its status is set. */
 static inline __attribute__((always_inline)) void even__body_run(even_awaitable *x)

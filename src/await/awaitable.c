@@ -564,15 +564,13 @@ static even__noinline void note_delivery(struct even__task *t, const void *site)
     even__trace(CANCELED, .loop = t->loop, .task = t->object, .site = site);
 }
 
-/* While the loop shuts down, each await is asked to end; a task that goes on for a hundred of them is given up. */
+/* The run ends, and each await is asked to end. Who does not hear it is left where it is. */
 static even__noinline void renew_cancellation(struct even__task *t, even_awaitable *x)
 {
-    if (++t->shutdown_awaits > 100) {
-        t->adrift = true;
-        x->flags |= EVEN__OLD;      /* what it was about to await is no news */
-        even__task_suspend(t);      /* for ever */
-    }
-    t->must_cancel = true;
+    if (even__end_renew(t))
+        return;
+    x->flags |= EVEN__OLD;      /* what it was about to await is no news */
+    even__task_suspend(t);      /* for ever */
 }
 
 /* The await is told of a request, in place of the result of x. That stays as it is where others see it. */
@@ -662,7 +660,7 @@ enum { FINISHED_IN_A_ROW = 64 };
 
 static even__noinline int await_one_more_finished(struct even__task *t, even_awaitable *x, const void *site)
 {
-    if (even__unlikely(((struct even__tasks *)t->loop->tasks)->shutting_down))
+    if (even__unlikely(((struct even__tasks *)t->loop->tasks)->insists))
         renew_cancellation(t, x);
     even__call_soon(t->loop, &t->wake);
     suspend_on(t, x, site);
@@ -680,7 +678,7 @@ static even__noinline int await_general(struct even__task *t, even_awaitable *x,
     if (even__unlikely(!t || x->state == EVEN_SPENT || x == t->object ||
                        (x->state == EVEN_ACTIVE && (!even__is_shared(x) || !join_loop(x, t->loop)))))
         return refuse(t, x, site);
-    if (even__unlikely(((struct even__tasks *)t->loop->tasks)->shutting_down))
+    if (even__unlikely(((struct even__tasks *)t->loop->tasks)->insists))
         renew_cancellation(t, x);
     if (x->state == EVEN_INERT) {
         if (even__unlikely(t->must_cancel) && x->kind->cancel) {

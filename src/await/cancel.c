@@ -180,31 +180,56 @@ unsigned even_uncancel(even_task *task)
 
 /* ---- the end of a run ---- */
 
+/* Every task is asked once, as in asyncio.run(), and its cleanup may await and make tasks. After the time of grace all are asked
+ * again, and from then on each await that they begin; who goes on through a hundred of these is given up. So is, after the same
+ * time again, who waits for what cannot be cancelled. */
+
+static const double GRACE = 5;
+enum { ASKED_MOST = 100 };
+
 static void give_up(struct even__task *t)
 {
     char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
     bool wanted = even__report_wanted(t->object->kind);
     even__describe(t->object, name, sizeof name);
-    if (wanted && t->canceled_at)
+    if (wanted && !t->adrift)
+        even__report("%s has not ended, waits for '%s', and is given up", name,
+                     t->waits_for ? t->waits_for->kind->name : t->object->kind->name);
+    else if (wanted && t->canceled_at)
         even__report("%s went on through a hundred cancellations and is given up; it was first told by the await at %s", name,
                      even__site_name(t->canceled_at, site, sizeof site));
     else if (wanted)
         even__report("%s began a hundred awaits that told it of no cancellation, and is given up", name);
+    ((struct even__tasks *)t->loop->tasks)->stuck = true;
     even__task_abandon(t, -EVEN_ESTUCK);
 }
 
-/* A pass that failed, for want of memory perhaps, may succeed the next time: the tasks are to be unwound if it can be. */
-enum { SHUTDOWN_FAILURES = 16 };
-
-int even__tasks_shut_down(even_loop *loop)
+static void reap(even_handle *h)
 {
-    struct even__tasks *tasks = loop->tasks;
-    int failed = 0, failures = 0, stuck = 0;
+    struct even__tasks *tasks = even__container_of(h, struct even__tasks, reap);
+    for (even_handle *at = tasks->all.next, *next; at != &tasks->all; at = next) {
+        next = at->next;
+        if (even__task_of_link(at)->adrift)
+            give_up(even__task_of_link(at));
+    }
+}
 
-    if (!tasks)
-        return 0;
-    tasks->shutting_down = true;
-    /* Cancelling one may end others at once: each stands in one of the two lists, and whoever ends leaves it. */
+bool even__end_renew(struct even__task *t)
+{
+    struct even__tasks *tasks = t->loop->tasks;
+    if (t->shutdown_awaits++ < ASKED_MOST) {
+        t->must_cancel = true;
+        return true;
+    }
+    t->adrift = true;
+    if (!even_handle_is_queued(&tasks->reap))
+        even__call_soon(t->loop, &tasks->reap);
+    return false;
+}
+
+/* Cancelling one may end others at once: each stands in one of the two lists, and whoever ends leaves it. */
+static void ask_all(struct even__tasks *tasks)
+{
     even_handle todo;
     even__queue_init(&todo);
     even__queue_splice(&todo, &tasks->all);
@@ -214,21 +239,97 @@ int even__tasks_shut_down(even_loop *loop)
         even__queue_append(&tasks->all, h);
         even_cancel_any(even__task_of_link(h)->object);
     }
-    /* Bounded: each task ends, or is given up after a hundred awaits, and those that it makes never begin. */
-    while (failures < SHUTDOWN_FAILURES && !even__queue_is_empty(&tasks->all)) {
+}
+
+static void insist(even_loop *loop, even_handle *when_over)
+{
+    struct even__tasks *tasks = loop->tasks;
+    tasks->insists = true;
+    ask_all(tasks);
+    tasks->end = (even_timer){ .handle = *when_over };
+    (void)even_call_later(loop, &tasks->end, tasks->grace > 0 ? tasks->grace : GRACE);
+}
+
+static void time_is_over(even_handle *h)
+{
+    struct even__tasks *tasks = even__container_of(h, struct even__tasks, end.handle);
+    even_handle todo;
+    even__queue_init(&todo);
+    even__queue_splice(&todo, &tasks->all);
+    while (!even__queue_is_empty(&todo)) {
+        struct even__task *t = even__task_of_link(todo.next);
+        even__queue_remove(&t->all);
+        even__queue_append(&tasks->all, &t->all);
+        if (!even__is_operation(t))
+            give_up(t);
+    }
+    tasks->over = true;         /* an operation that knows no cancel is left to the loop's end */
+}
+
+static void grace_is_over(even_handle *h)
+{
+    struct even__tasks *tasks = even__container_of(h, struct even__tasks, end.handle);
+    if (tasks->main && !even_is_done(tasks->main) && even_cancelling((even_task *)(void *)tasks->main) == 0) {
+        even__end_is_off(tasks->loop);
+        return;
+    }
+    insist(tasks->loop, &(even_handle)EVEN_HANDLE(time_is_over));
+}
+
+void even__end_begins(even_loop *loop, double grace, even_awaitable *main)
+{
+    struct even__tasks *tasks = loop->tasks;
+    if (!tasks || tasks->ending)
+        return;
+    tasks->ending = true;
+    tasks->main = main;
+    tasks->grace = grace > 0 || grace < 0 ? grace : GRACE;
+    tasks->reap = (even_handle)EVEN_HANDLE(reap);
+    tasks->end = (even_timer)EVEN_TIMER(grace_is_over);
+    if (tasks->grace < 0 || even_call_later(loop, &tasks->end, tasks->grace) < 0)
+        grace_is_over(&tasks->end.handle);
+}
+
+void even__end_at_once(even_loop *loop)
+{
+    struct even__tasks *tasks = loop->tasks;
+    if (!tasks || !tasks->ending || tasks->insists)
+        return;
+    even_timer_cancel(loop, &tasks->end);
+    grace_is_over(&tasks->end.handle);
+}
+
+void even__end_is_off(even_loop *loop)
+{
+    struct even__tasks *tasks = loop->tasks;
+    if (!tasks || !tasks->ending)
+        return;
+    even_timer_cancel(loop, &tasks->end);
+    even_handle_cancel(&tasks->reap);
+    tasks->ending = tasks->insists = false;
+}
+
+/* A pass that failed, for want of memory perhaps, may succeed the next time: the tasks are to be unwound if it can be. */
+enum { SHUTDOWN_FAILURES = 16 };
+
+int even__tasks_shut_down(even_loop *loop, double grace)
+{
+    struct even__tasks *tasks = loop->tasks;
+    int failed = 0, failures = 0;
+
+    if (!tasks)
+        return 0;
+    even__end_begins(loop, grace, NULL);
+    tasks->main = NULL;
+    if (!tasks->insists)
+        ask_all(tasks);
+    while (failures < SHUTDOWN_FAILURES && !tasks->over && !even__queue_is_empty(&tasks->all)) {    /* bounded: see above */
         int rc = even__loop_pass(loop, true);
         if (rc < 0) {
             failures++;
             failed = rc;
         }
-        for (even_handle *h = tasks->all.next, *next; h != &tasks->all; h = next) {
-            next = h->next;
-            if (even__task_of_link(h)->adrift) {
-                give_up(even__task_of_link(h));
-                stuck = -EVEN_ESTUCK;
-            }
-        }
     }
-    tasks->shutting_down = false;
-    return failed ? failed : stuck;
+    even__end_is_off(loop);
+    return failed ? failed : tasks->stuck ? -EVEN_ESTUCK : 0;
 }

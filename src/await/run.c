@@ -59,27 +59,44 @@ int even_run_until_complete_any(even_loop *loop, even_awaitable *x)
 
 /* ---- signals ---- */
 
-/* The run that SIGINT is for: one in the process, that of the main thread. */
+/* The run that SIGINT and SIGTERM are for: one in the process, that of the main thread. */
 static struct interrupt {
     even_handle handle;
+    even_door *door;
     even_loop *loop;
     even_awaitable *main;
-    volatile sig_atomic_t count;
+    double grace;
+    volatile sig_atomic_t number;   /* the signal that came first; 0: none */
+    volatile sig_atomic_t pending;  /* the loop has not seen the last one yet */
+    volatile sig_atomic_t urgent;   /* the next one ends the program */
     bool delivered;
     unsigned forks;                 /* of the process whose run it is: in a child of it, nobody's */
 } interrupt;
 
-static void cancel_main(even_handle *h)
+/* The first asks the main task to end, the second says that it is urgent; unless the main task has taken the first one back. */
+static void interrupted(even_handle *h)
 {
     (void)h;
-    if (interrupt.main)
-        interrupt.delivered = even_cancel_any(interrupt.main);
+    interrupt.pending = 0;
+    if (!interrupt.main)
+        return;
+    if (even_is_done(interrupt.main) || (interrupt.delivered && even_cancelling((even_task *)(void *)interrupt.main))) {
+        interrupt.urgent = 1;
+        even__end_at_once(interrupt.loop);
+        return;
+    }
+    even__end_is_off(interrupt.loop);
+    interrupt.delivered = even_cancel_any(interrupt.main);
+    even__end_begins(interrupt.loop, interrupt.grace, interrupt.main);
 }
 
-static void on_sigint(int number)
+static void on_signal(int number)
 {
-    if (interrupt.forks == even__forks && interrupt.count++ == 0) {
-        even_call_soon_threadsafe(interrupt.loop, &interrupt.handle);
+    if (interrupt.forks == even__forks && !interrupt.pending && !interrupt.urgent) {
+        interrupt.pending = 1;
+        if (!interrupt.number)
+            interrupt.number = number;
+        even_door_call_soon(interrupt.door, &interrupt.handle);
         return;
     }
     struct sigaction standard = { .sa_handler = SIG_DFL };
@@ -87,42 +104,68 @@ static void on_sigint(int number)
     raise(number);
 }
 
+enum { SIGNALS = 2 };
+static const struct { int number; unsigned bit; } stops[SIGNALS] = {
+    { SIGINT, EVEN_STOP_ON_SIGINT }, { SIGTERM, EVEN_STOP_ON_SIGTERM },
+};
+
 struct signals {
-    struct sigaction old_int;
-    bool took_int;
+    struct sigaction old[SIGNALS];
+    bool took[SIGNALS], took_any;
 };
 
 /* Nobody handles it, or a run that this process was forked in. */
-static bool is_free(struct sigaction *old)
+static bool is_free(int number, struct sigaction *old)
 {
-    if (sigaction(SIGINT, NULL, old) < 0 || (old->sa_flags & SA_SIGINFO))
+    if (sigaction(number, NULL, old) < 0 || (old->sa_flags & SA_SIGINFO))
         return false;
-    if (old->sa_handler == on_sigint && interrupt.forks != even__forks) {
+    if (old->sa_handler == on_signal && interrupt.forks != even__forks) {
         *old = (struct sigaction){ .sa_handler = SIG_DFL };
-        sigaction(SIGINT, old, NULL);   /* while `interrupt` is filled in anew */
+        sigaction(number, old, NULL);   /* while `interrupt` is filled in anew */
     }
     return old->sa_handler == SIG_DFL;
 }
 
-static void take_signals(struct signals *s, even_loop *loop, even_awaitable *x)
+/* Another thread may still be in the handler, with the last run's door: so that is given up only now. */
+static void set_interrupt(even_loop *loop, even_awaitable *x, double grace)
 {
-    s->took_int = false;
-    if (getpid() == gettid() && is_free(&s->old_int)) {
-        interrupt = (struct interrupt){ EVEN_HANDLE(cancel_main), loop, x, 0, false, even__forks };
-        struct sigaction ours = { .sa_handler = on_sigint };
-        sigemptyset(&ours.sa_mask);
-        s->took_int = sigaction(SIGINT, &ours, NULL) == 0;
-    }
+    even_door *last = interrupt.door;
+    interrupt = (struct interrupt){ .handle = EVEN_HANDLE(interrupted), .door = even_loop_door(loop), .loop = loop, .main = x,
+                                    .grace = grace, .forks = even__forks };
+    even_door_unref(last);
+}
+
+static void take_signals(struct signals *s, even_loop *loop, even_awaitable *x, const even_run_options *options)
+{
+    const unsigned wanted = options && options->stop_on ? options->stop_on : EVEN_STOP_ON_SIGINT | EVEN_STOP_ON_SIGTERM;
+    const bool is_main_thread = getpid() == gettid();
+    bool is_wanted[SIGNALS];
+    *s = (struct signals){ .took_any = false };
+    for (int i = 0; i < SIGNALS; i++)
+        s->took_any |= is_wanted[i] = is_main_thread && (wanted & stops[i].bit) && is_free(stops[i].number, &s->old[i]);
+    if (s->took_any)
+        set_interrupt(loop, x, options ? options->grace : 0);
+    struct sigaction ours = { .sa_handler = on_signal };
+    sigemptyset(&ours.sa_mask);
+    for (int i = 0; i < SIGNALS; i++)
+        s->took[i] = is_wanted[i] && sigaction(stops[i].number, &ours, NULL) == 0;
     even__sigpipe_ignore();
 }
 
 static void give_signals_back(struct signals *s)
 {
-    if (s->took_int) {
-        sigaction(SIGINT, &s->old_int, NULL);
+    for (int i = 0; i < SIGNALS; i++)
+        if (s->took[i])
+            sigaction(stops[i].number, &s->old[i], NULL);
+    if (s->took_any)
         interrupt.main = NULL;
-    }
     even__sigpipe_restore();
+}
+
+/* The signal that ended the run; 0: none did. */
+static int stopped_by(const struct signals *s, const even_awaitable *x)
+{
+    return s->took_any && interrupt.delivered && x->status == -ECANCELED ? interrupt.number : 0;
 }
 
 static const struct even__stack *running_stack(struct even__runner *who)
@@ -166,14 +209,14 @@ static void sweep(void *cell, void *main)
 /* ---- the whole ---- */
 
 /* In one line: a program that returns even_run() from main() would else end without a word. */
-static even__noinline void report_main(const even_awaitable *x, int status, bool interrupted)
+static even__noinline void report_main(const even_awaitable *x, int status, int signal_number)
 {
     char name[EVEN__DESCRIPTION_MAX];
     if (!even__report_wanted(x->kind))
         return;
     even__describe(x, name, sizeof name);
-    if (interrupted)
-        even__report("the main %s was interrupted, by SIGINT", name);
+    if (status == -EINTR && signal_number)
+        even__report("the main %s was interrupted, by SIG%s", name, sigabbrev_np(signal_number));
     else if (status == -ECANCELED)
         even__report("the main %s was cancelled", name);
     else
@@ -195,7 +238,7 @@ static int fail_run(even_awaitable *x, int status)
     return even__thread.last_status = status;
 }
 
-static int run(even_awaitable *x, const even_run_options *options, int abi, const void *site, bool *interrupted)
+static int run(even_awaitable *x, const even_run_options *options, int abi, const void *site, int *signal_number)
 {
     even_loop_options loop_options = { options ? options->backend : NULL, options ? options->seed : 0 };
     struct signals signals;
@@ -220,14 +263,14 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
     struct even__root root = even__thread.root;
     even__thread.task = NULL;
     even__overflow_watch(running_stack);
-    take_signals(&signals, loop, x);
+    take_signals(&signals, loop, x, options);
     even__trace(RUN, .loop = loop, .object = x, .site = site);
 
     int run_status = run_until_done(loop, x, site);
-    int end_status = even__tasks_shut_down(loop);
+    int end_status = even__tasks_shut_down(loop, options ? options->grace : 0);
 
     even__trace(RUN_END, .loop = loop, .object = x, .status = x->status);
-    *interrupted = signals.took_int && interrupt.delivered && x->status == -ECANCELED;
+    *signal_number = stopped_by(&signals, x);
     give_signals_back(&signals);
     even__loop_leave(loop);
     even__heap_each(sweep, x);
@@ -237,9 +280,9 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
     even__thread.task = forked_in;
     even__thread.root = root;
 
-    rc = run_status < 0 ? run_status : end_status < 0 ? end_status : *interrupted ? -EINTR : 0;
+    rc = run_status < 0 ? run_status : end_status < 0 ? end_status : *signal_number ? -EINTR : 0;
     if (rc < 0 || x->status < 0)
-        report_main(x, rc < 0 ? rc : x->status, rc == -EINTR);
+        report_main(x, rc < 0 ? rc : x->status, *signal_number);
     if (rc < 0)
         return fail_run(x, rc);
     if (!(x->flags & EVEN__STATIC))
@@ -249,38 +292,39 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
 
 int even_run_any(even_awaitable *x, const even_run_options *options, int abi)
 {
-    bool interrupted = false;
-    return run(x, options, abi, __builtin_return_address(0), &interrupted);
+    int signal_number = 0;
+    return run(x, options, abi, __builtin_return_address(0), &signal_number);
 }
 
 /* A shell goes on with its script, or its loop, after a program that gave 130 by itself: Ctrl-C is to end that, too. So a program
- * that SIGINT ended, and whose main() gives what even_main() gave it, dies of SIGINT in the end. */
-enum { INTERRUPTED = 128 + SIGINT };
-static volatile bool dies_of_sigint;
+ * that a signal ended, and whose main() gives what even_main() gave it, dies of that signal in the end. */
+enum { BY_SIGNAL = 128 };
+static volatile int ended_by, dies_of;
 
 static void look_at_exit_status(int status, void *unused)
 {
     (void)unused;
-    dies_of_sigint = status == INTERRUPTED;
+    dies_of = status == BY_SIGNAL + ended_by ? ended_by : 0;
 }
 
 __attribute__((destructor)) static void die_as_interrupted(void)
 {
-    if (!dies_of_sigint)
+    if (!dies_of)
         return;
     struct sigaction standard = { .sa_handler = SIG_DFL };
     fflush(NULL);           /* all that exit() would still do */
-    sigaction(SIGINT, &standard, NULL);
-    raise(SIGINT);
+    sigaction(dies_of, &standard, NULL);
+    raise(dies_of);
 }
 
 int even_main_any(even_awaitable *x, const even_run_options *options, int abi)
 {
-    bool interrupted = false;
-    int status = run(x, options, abi, __builtin_return_address(0), &interrupted);
-    int code = interrupted ? INTERRUPTED : status < 0 ? EXIT_FAILURE : 0;
-    if (interrupted)
+    int signal_number = 0;
+    int status = run(x, options, abi, __builtin_return_address(0), &signal_number);
+    int code = signal_number ? BY_SIGNAL + signal_number : status < 0 ? EXIT_FAILURE : 0;
+    if (signal_number && !ended_by)
         (void)on_exit(look_at_exit_status, NULL);
+    ended_by = signal_number;
     if (status == 0 && x->kind->result_class == EVEN_RESULT_INT)
         memcpy(&code, even__result_of(x), sizeof code);
     even_unref(x);

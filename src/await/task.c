@@ -27,6 +27,7 @@ struct even__tasks *even__tasks_of(even_loop *loop)
     if (!(tasks = even__calloc(sizeof *tasks)))
         return NULL;
     even__queue_init(&tasks->all);
+    tasks->loop = loop;
     loop->tasks = tasks;
     loop->above = &above;
     return tasks;
@@ -272,7 +273,7 @@ even_awaitable *even__create_task(even_awaitable *x, const even_task_options *op
     x->state = EVEN_ACTIVE;
     x->refs++;                  /* the loop's, until it is over */
     even__trace(CREATED, .loop = loop, .task = even__current_object(), .object = x, .site = site);
-    if (even__unlikely(tasks->shutting_down))
+    if (even__unlikely(tasks->insists))
         t->must_cancel = true;
     even__call_soon(loop, &t->wake);
     return x;
