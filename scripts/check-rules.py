@@ -36,15 +36,16 @@ MAY_INCLUDE = {
     "trace": {"base", "loop", "await"},
     "stack": {"base"},
     "await": {"base", "loop", "backend", "stack", "trace"},
-    "io": {"base", "loop", "backend", "await", "trace"},
+    "thread": {"base", "loop"},
+    "io": {"base", "loop", "backend", "thread", "await", "trace"},
     "sync": {"base", "loop", "await", "trace"},
-    "thread": {"base", "loop", "await", "trace"},
 }
 # What two rooms that look at each other may see there: a header, no more.
 ONLY = {
     ("backend", "loop"): {"loop.h", "queue.h"}, ("loop", "backend"): {"backend.h"}, ("loop", "trace"): {"trace.h"},
     ("trace", "await"): {"await.h", "kinds.h"}, ("await", "backend"): {"backend.h"}, ("await", "trace"): {"trace.h"},
     ("io", "backend"): {"backend.h", "jobs.h"}, ("io", "await"): {"await.h", "kinds.h"},
+    ("io", "thread"): {"pool.h"},
 }
 
 
