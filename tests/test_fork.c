@@ -1,8 +1,8 @@
 /* The child of a fork, and the loop that it has a copy of. */
 #define EVEN_SHORT_NAMES
 #include "test.h"
-#include "io/resolve.h"
 #include "loop/loop.h"
+#include "thread/pool.h"
 #include <evenloop.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -316,7 +316,7 @@ TEST(a_child_closes_its_copy_of_a_loop_that_waits_for_names, .on = TEST_KERNEL, 
     close_loop(loop);
     for (int i = 0; i < NAMES; i++)
         even_unref(&tasks[i]->base);
-    while (even__resolver_busy() > 0)
+    while (even__pool_busy() > 0)
         usleep(1000);       /* allowed because their threads have no loop */
 }
 

@@ -182,9 +182,11 @@ struct addrinfo;
 
 /* getaddrinfo(3); the result is 0, and *list what even_freeaddrinfo() frees. An address written as one, with a port in
  * digits, is translated at once; all else asks the C library, in another thread. `host` and `service` are copied
- * when the await begins, `hints` (may be NULL) already by the call. Failures: -EVEN_EAI_*, negative errnos. Cancelled:
- * the await returns at once, the thread's answer is dropped. Under `sim` only addresses and "localhost" have an
- * answer, all else is -EVEN_EAI_NONAME. (loop.getaddrinfo) */
+ * when the await begins, `hints` (may be NULL) already by the call. Failures: -EVEN_EAI_*, negative errnos; -EAGAIN if there
+ * is no thread and none can be made. Cancelled: the await returns at once, the thread's answer is dropped. Four names are
+ * asked for at a time, the others wait. One that was given up, or takes longer than a second, no longer counts, unless 32
+ * are being asked for in all. Under `sim` only addresses and "localhost" have an answer, all else is -EVEN_EAI_NONAME.
+ * (loop.getaddrinfo) */
 EVEN_API even_int_aw *even_getaddrinfo(struct addrinfo **list, const char *host, const char *service,
                                        const struct addrinfo *hints) EVEN__ONCE;
 EVEN_API void even_freeaddrinfo(struct addrinfo *list);

@@ -1,4 +1,4 @@
-/* Names to addresses: what needs no asking is answered at once, the rest goes to the threads of resolver.c. */
+/* Names to addresses: what needs no asking is answered at once, for the rest resolver.c asks the C library. */
 #include "resolve.h"
 #include "../await/await.h"
 #include "../base/sys.h"
