@@ -26,6 +26,11 @@ $CC -std=gnu17 -Wall -Wextra -Werror "$here/program.c" $(pkg-config --cflags --l
 LD_LIBRARY_PATH=$libdir "$folder/shared"
 readelf -d "$folder/shared" | grep -q 'NEEDED.*libevenloop\.so\.0\]' || { echo "not linked with libevenloop.so.0"; exit 1; }
 
+echo "== unloaded while a thread of the library is at work"
+$CC -std=gnu17 -Wall -Wextra -Werror -fPIC -shared "$here/plugin.c" $(pkg-config --cflags --libs evenloop) -o "$folder/plugin.so"
+$CC -std=gnu17 -Wall -Wextra -Werror -D_GNU_SOURCE -rdynamic "$here/host.c" -o "$folder/host" -ldl -pthread
+LD_LIBRARY_PATH=$libdir timeout 20 "$folder/host" "$folder/plugin.so"
+
 echo "== pkg-config, static"
 $CC -std=gnu17 "$here/program.c" $(pkg-config --cflags evenloop) "$libdir/libevenloop.a" \
     $(pkg-config --static --libs evenloop | sed 's/-levenloop//') -o "$folder/static"
