@@ -194,7 +194,7 @@ static unsigned rounds;
 
 async(int, spins, (even_future *, f), (int, kind))
 {
-    for (rounds = 0; rounds < 1000000; rounds++) {
+    for (rounds = 0; rounds < 1000000000; rounds++) {
         if (kind == 0 && await(gather(even_ref(f), even_ref(f))) == -ECANCELED)
             break;
         if (kind == 1)
