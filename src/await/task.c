@@ -81,14 +81,39 @@ int even_set_name_any(even_awaitable *x, const char *name)
 
 /* ---- running ---- */
 
+/* What the C++ runtime knows of a thread's exceptions (the Itanium ABI: the chain of those that are caught, and how many are not)
+ * is each task's own, for it may wait in a catch block. The function is NULL in a program without C++. */
+struct exceptions {
+    void *caught;
+    unsigned uncaught;
+};
+struct exceptions *__cxa_get_globals(void) __attribute__((weak));
+
+static struct exceptions take_exceptions(void)
+{
+    struct exceptions taken = { NULL, 0 };
+    if (__cxa_get_globals) {
+        taken = *__cxa_get_globals();
+        *__cxa_get_globals() = (struct exceptions){ NULL, 0 };
+    }
+    return taken;
+}
+
+static void give_exceptions(const struct exceptions *taken)
+{
+    if (__cxa_get_globals)
+        *__cxa_get_globals() = *taken;
+}
+
 static bool is_plain(const struct even__task *t)
 {
-    return !(t->own_rounding | even__sanitized);
+    return !(t->own_rounding | even__sanitized | (__cxa_get_globals != NULL));
 }
 
 even__noinline void even__task_suspend_with_ado(struct even__task *t)
 {
     fenv_t mine;
+    const struct exceptions exceptions = take_exceptions();
     t->went_on |= t->canceled_at != NULL;
     t->plain = is_plain(t);
     if (t->own_rounding) {
@@ -98,6 +123,7 @@ even__noinline void even__task_suspend_with_ado(struct even__task *t)
     even__stack_leave(&even__thread.root, t->stack, even__sanitized);
     if (t->own_rounding)
         fesetenv(&mine);
+    give_exceptions(&exceptions);
 }
 
 #ifdef EVEN__TSAN
@@ -198,16 +224,26 @@ static even__noinline bool first_step(struct even__task *t)
     return true;
 }
 
+/* What the runner of the loop has caught is not the task's. */
+static even__noinline void enter_with_ado(struct even__task *t)
+{
+    const struct exceptions exceptions = take_exceptions();
+    even__stack_enter(&even__thread.root, t->stack, even__sanitized);
+    give_exceptions(&exceptions);
+}
+
 static even__returns_after_switch void task_step(even_handle *h)
 {
     struct even__task *t = even__container_of(h, struct even__task, wake);
 
     even__trace(STEP, .loop = t->loop, .task = t->object, .value = t->started);
-    const bool plain = t->plain;
-    if (even__unlikely(!plain) && !t->started && !first_step(t))
+    if (even__unlikely(!t->plain) && !t->started && !first_step(t))
         return;
     even__thread.task = t;
-    even__stack_enter(&even__thread.root, t->stack, !plain && even__sanitized);
+    if (even__unlikely(!t->plain))
+        enter_with_ado(t);
+    else
+        even__stack_enter(&even__thread.root, t->stack, false);
     even__thread.task = NULL;
     if (t->over)
         task_over(t, t->object->status);

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Programs in C++, on each backend, with the shared library and the static one. tests/cxx/check.sh BUILD COMPILER
+set -eu
+build=$1
+compiler=$2
+here=$(cd "$(dirname "$0")" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+unset EVENLOOP_BACKEND
+failed=0
+command -v "$compiler" >/dev/null || { echo "no $compiler here"; exit 77; }
+
+cmake --install "$build" --prefix "$folder/prefix" >"$folder/log" || { cat "$folder/log"; exit 1; }
+export PKG_CONFIG_PATH="$(dirname "$(find "$folder/prefix" -name evenloop.pc)")"
+libdir=$(realpath "$(pkg-config --variable=libdir evenloop)")
+export LD_LIBRARY_PATH="$libdir"
+shared=$(pkg-config --libs evenloop)
+static="$libdir/libevenloop.a $(pkg-config --static --libs evenloop | sed 's/-levenloop//')"
+
+for libraries in "$shared" "$static"; do
+    "$compiler" -std=c++17 -O2 -g -Wall -Wextra $(pkg-config --cflags evenloop) "$here/catch.cc" $libraries -pthread \
+        -o "$folder/catch"
+    for backend in uring epoll sim; do
+        EVENLOOP_BACKEND=$backend "$folder/catch" || {
+            echo "$compiler, $backend: catch.cc failed"
+            failed=$((failed + 1))
+        }
+    done
+done
+echo "$failed failed"
+[ $failed = 0 ]
