@@ -1,7 +1,7 @@
 # Compiler flags: what the whole tree is built with, and what only the library is.
 include(CheckCCompilerFlag)
 
-set(EVEN_WARNINGS -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef)
+set(EVEN_WARNINGS -Wall -Wextra -Werror=switch -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef)
 if(EVEN_WERROR)
     list(APPEND EVEN_WARNINGS -Werror)
 endif()

@@ -133,8 +133,8 @@ TEST(all_of_a_recv, .seeds = true)
         say(pair[1], "world!");
         assert_int_equal(end_of(&r), 10);
         assert_string_equal(buffer, "helloworld");
-        assert_ptr_equal(r.op.buffer, buffer);
-        assert_int_equal(r.op.length, 10);
+        assert_ptr_equal(r.op.args.bytes.buffer, buffer);
+        assert_int_equal(r.op.args.bytes.length, 10);
         assert_int_equal(hear(pair[0], buffer, 1, MSG_WAITALL), 1);     /* there already */
         assert_int_equal(buffer[0], '!');
         close_loop();

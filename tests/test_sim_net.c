@@ -298,7 +298,7 @@ static struct act started_inside;
 static void start_another(even_op *op)
 {
     even_loop *loop = op->loop;
-    even_op_recv(&act(loop, &started_inside)->op, op->fd, (char *)op->buffer + 2, 1, 0);
+    even_op_recv(&act(loop, &started_inside)->op, op->fd, (char *)op->args.bytes.buffer + 2, 1, 0);
     even__call_soon(loop, &op->handle);
 }
 

@@ -36,7 +36,7 @@ static void flow_done(even_handle *h)
 {
     struct flow *f = even_container_of(h, struct flow, op.handle);
     note(f->world, (uint64_t)f->id << 32 | (uint32_t)f->op.result);
-    if ((f->op.kind == EVEN_OP_SEND || f->op.kind == EVEN_OP_RECV) && (size_t)f->op.result < f->op.length)
+    if ((f->op.kind == EVEN_OP_SEND || f->op.kind == EVEN_OP_RECV) && (size_t)f->op.result < f->op.args.bytes.length)
         f->world->short_moves++;
     f->next(f);
 }

@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 /* The number of the binary interface: layouts that the macros compile into programs. */
-#define EVEN_ABI 2
+#define EVEN_ABI 3
 
 typedef struct even_loop even_loop;
 typedef struct even_handle even_handle;
@@ -156,10 +156,41 @@ EVEN_API void even_timer_cancel(even_loop *loop, even_timer *timer);
  */
 typedef struct even_op even_op;
 
-enum even_op_kind {
-    EVEN_OP_NONE, EVEN_OP_ACCEPT, EVEN_OP_CONNECT, EVEN_OP_RECV, EVEN_OP_SEND, EVEN_OP_READ, EVEN_OP_WRITE,
-    EVEN_OP_POLL, EVEN_OP_CLOSE, EVEN_OP_RECVMSG, EVEN_OP_SENDMSG, EVEN_OP_SENDFILE,
-    EVEN_OP_RECEIVE                 /* a receiver's own */
+/* Every kind, once: X(NAME, the direction in which it waits, its member of even_op.args, traits). What is said of a kind is
+ * generated from here, or is a switch over enum even_op_kind that the compiler holds complete: a kind that a backend has
+ * forgotten does not compile.
+ *   waits     IN, OUT; ANY: for the events that it names; NOWHERE: it does not wait for its descriptor
+ *   ORDERED   ends behind those of its direction that were started before it: they share a lane
+ *   FLAGS     has recv(2)'s or send(2)'s flags
+ *   THREAD    may block in the kernel, which then has one of its threads do it
+ *   STAYS     cannot be cancelled
+ *   CLOSES    ends its descriptor, and is carried out in any case, exactly once */
+#define EVEN_OPS(X)                                                                                                    \
+    X(ACCEPT,   IN,      accept,   0)                                                                                  \
+    X(CONNECT,  OUT,     connect,  0)                                                                                  \
+    X(RECV,     IN,      bytes,    EVEN__OP_ORDERED | EVEN__OP_FLAGS)                                                  \
+    X(SEND,     OUT,     bytes,    EVEN__OP_ORDERED | EVEN__OP_FLAGS)                                                  \
+    X(READ,     IN,      bytes,    EVEN__OP_ORDERED | EVEN__OP_THREAD)                                                 \
+    X(WRITE,    OUT,     bytes,    EVEN__OP_ORDERED | EVEN__OP_THREAD)                                                 \
+    X(POLL,     ANY,     poll,     0)                                                                                  \
+    X(CLOSE,    NOWHERE, none,     EVEN__OP_THREAD | EVEN__OP_STAYS | EVEN__OP_CLOSES)                                 \
+    X(RECVMSG,  IN,      message,  EVEN__OP_ORDERED | EVEN__OP_FLAGS)                                                  \
+    X(SENDMSG,  OUT,     message,  EVEN__OP_ORDERED | EVEN__OP_FLAGS)                                                  \
+    X(SENDFILE, OUT,     sendfile, EVEN__OP_ORDERED)                                                                   \
+    X(RECEIVE,  IN,      receive,  0)       /* a receiver's own */
+
+#define EVEN__OP_NAME(name, waits, args, traits) EVEN_OP_##name,
+enum even_op_kind { EVEN_OP_NONE, EVEN_OPS(EVEN__OP_NAME) };
+#undef EVEN__OP_NAME
+
+union even_op_args {
+    struct { void *buffer; size_t length; } bytes;              /* at most INT32_MAX are moved at once */
+    struct { struct msghdr *message; } message;
+    struct { struct sockaddr *address; socklen_t *length; } accept;     /* both may be NULL */
+    struct { const struct sockaddr *address; socklen_t length; int32_t phase; } connect;    /* `phase` is the backend's */
+    struct { int64_t offset; int32_t file; uint32_t count; } sendfile;
+    struct { int32_t events; } poll;                            /* POLLIN, POLLOUT, ... */
+    struct { uint32_t how; } receive;
 };
 
 struct even_op {
@@ -168,19 +199,11 @@ struct even_op {
     even_loop *loop;
     int32_t result;
     int32_t fd;
-    uint8_t kind;                   /* enum even_op_kind */
+    uint8_t kind;                   /* enum even_op_kind: says which of `args` are meant */
     uint8_t state;                  /* enum even__op_state */
-    uint16_t events;                /* EVEN_OP_POLL: POLLIN, POLLOUT */
-    uint32_t flags;                 /* of recv(2), send(2), accept4(2); or sendfile's file */
-    union {
-        void *buffer;               /* or the address of connect and accept, or a struct msghdr */
-        int64_t offset;             /* EVEN_OP_SENDFILE: in the file */
-    };
-    size_t length;                  /* at most INT32_MAX are moved at once; or the address's length */
-    union {
-        socklen_t *address_length;  /* EVEN_OP_ACCEPT: in and out, may be NULL */
-        size_t moved;               /* with MSG_WAITALL: bytes so far */
-    };
+    uint32_t flags;                 /* those of its system call: recv(2), send(2), accept4(2); else 0 */
+    union even_op_args args;
+    size_t moved;                   /* with MSG_WAITALL: bytes so far */
 };
 
 EVEN_API void even_op_init(even_op *op, even_loop *loop, void (*done)(even_handle *self));

@@ -80,10 +80,39 @@ extern const struct even__net even__net_kernel;                 /* net.c: the sy
  * and a report that names it. */
 int even__backend_open(even_loop *loop, const even_loop_options *options);
 
-/* Are its flags those of recv(2), send(2)? */
-static inline bool even__op_has_flags(const even_op *op)
+/* EVEN_OPS() as a table, by kind. The directions are those of a wait, and index what a backend has of each. */
+enum { EVEN__IN, EVEN__OUT, EVEN__ANY, EVEN__NOWHERE };
+enum even__op_args { EVEN__ARGS_none, EVEN__ARGS_bytes, EVEN__ARGS_message, EVEN__ARGS_accept, EVEN__ARGS_connect,
+                     EVEN__ARGS_sendfile, EVEN__ARGS_poll, EVEN__ARGS_receive };
+enum { EVEN__OP_ORDERED = 1, EVEN__OP_FLAGS = 2, EVEN__OP_THREAD = 4, EVEN__OP_STAYS = 8, EVEN__OP_CLOSES = 16 };
+
+struct even__op_row {
+    uint8_t waits;
+    uint8_t lane;           /* the direction in which it keeps its order, EVEN__IN or EVEN__OUT; else EVEN__NOWHERE */
+    uint8_t args, traits;
+};
+#define EVEN__OP_ROW(name, waits, args, traits)                                                                        \
+    { EVEN__##waits, EVEN__OP_ORDERED & (traits) ? EVEN__##waits : EVEN__NOWHERE, EVEN__ARGS_##args, traits },
+static const struct even__op_row even__op_rows[] = {
+    { .lane = EVEN__NOWHERE },      /* EVEN_OP_NONE */
+    EVEN_OPS(EVEN__OP_ROW)
+};
+#undef EVEN__OP_ROW
+
+static inline const struct even__op_row *even__op_row(const even_op *op)
 {
-    return 1u << op->kind & (1u << EVEN_OP_RECV | 1u << EVEN_OP_SEND | 1u << EVEN_OP_RECVMSG | 1u << EVEN_OP_SENDMSG);
+    return &even__op_rows[op->kind];
+}
+
+static inline bool even__op_is(const even_op *op, unsigned trait)
+{
+    return even__op_row(op)->traits & trait;
+}
+
+/* For a switch: the compiler tells which kind it forgot. */
+static inline enum even_op_kind even__op_kind(const even_op *op)
+{
+    return (enum even_op_kind)op->kind;
 }
 
 /* With MSG_WAITALL a transfer goes on until all is moved. The kernel's flag is of no use for it: it waits in the call, or (that
@@ -91,7 +120,7 @@ static inline bool even__op_has_flags(const even_op *op)
  * op->moved; what ends the operation after some of them, whatever it is, ends it with their number (op.c). */
 static inline bool even__op_wants_all(const even_op *op)
 {
-    return even__unlikely(op->flags & MSG_WAITALL) && even__op_has_flags(op);
+    return even__unlikely(op->flags & MSG_WAITALL) && even__op_is(op, EVEN__OP_FLAGS);
 }
 int32_t even__op_moved(even_op *op, int32_t result);
 
@@ -113,12 +142,12 @@ void even__watch_ready(even_watch *watch, int ready);
  * the end of the stream or a failure included: its result is > 0 then, or a negative errno if it cannot tell. Nothing is
  * fetched before that.
  *
- * Unless its flags say EVEN__RECEIVE_DIRECT, a backend may fetch by itself instead, into buffers of its own, as often as
- * something comes: each piece goes to even__receiver_piece(), from inside poll(), detach() or close(). It ends then with 0 at
- * the end of the stream; with the failure; or with -ENOBUFS, for want of a buffer, and nothing is lost. */
+ * Unless `args.receive.how` says EVEN__RECEIVE_DIRECT, a backend may fetch by itself instead, into buffers of its own, as
+ * often as something comes: each piece goes to even__receiver_piece(), from inside poll(), detach() or close(). It ends then
+ * with 0 at the end of the stream; with the failure; or with -ENOBUFS, for want of a buffer, and nothing is lost. */
 enum {
     EVEN__RECEIVE_DIRECT = 1,
-    EVEN__RECEIVE_BACKEND = 2,              /* flags from here on are the backend's; a start clears them */
+    EVEN__RECEIVE_BACKEND = 2,              /* bits from here on are the backend's; a start clears them */
     EVEN__RECEIVE_BUFFER = 16 * 1024        /* bytes of such a buffer */
 };
 

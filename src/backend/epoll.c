@@ -39,13 +39,7 @@
 #include <unistd.h>
 
 /* An operation waits to read, to write, or (EVEN_OP_POLL) for whatever it says. */
-enum { IN, OUT, ANY, LISTS };
-
-static const uint8_t list_of[] = {
-    [EVEN_OP_ACCEPT] = IN,   [EVEN_OP_RECV] = IN,  [EVEN_OP_READ] = IN,  [EVEN_OP_CONNECT] = OUT,
-    [EVEN_OP_SEND] = OUT,    [EVEN_OP_WRITE] = OUT, [EVEN_OP_POLL] = ANY,  [EVEN_OP_RECEIVE] = IN,
-    [EVEN_OP_RECVMSG] = IN,  [EVEN_OP_SENDMSG] = OUT, [EVEN_OP_SENDFILE] = OUT,
-};
+enum { IN = EVEN__IN, OUT = EVEN__OUT, ANY = EVEN__ANY, LISTS };
 
 /* In the done list: its result stands, only nobody was told. */
 enum { OP_DONE = EVEN__OP_BACKEND };
@@ -182,7 +176,7 @@ static uint32_t wanted(const struct slot *s)
     if (s->watch[OUT] || s->pending[OUT])
         events |= EPOLLOUT;
     for (; op; op = op_of(op->handle.next) == first ? NULL : op_of(op->handle.next))
-        events |= op->events & (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP);
+        events |= (uint32_t)op->args.poll.events & (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP);
     return events;
 }
 
@@ -224,7 +218,7 @@ static void forget(even_loop *loop, int fd)
 /* Wants to hear that there is nothing. */
 static inline bool does_not_wait(const even_op *op)
 {
-    return even__unlikely(op->flags & MSG_DONTWAIT) && even__op_has_flags(op);
+    return even__unlikely(op->flags & MSG_DONTWAIT) && even__op_is(op, EVEN__OP_FLAGS);
 }
 
 static long try(even_op *op)
@@ -233,31 +227,31 @@ static long try(even_op *op)
     if (even__op_wants_all(op))
         return even__net_transfer_all(op);
     do {
-        switch (op->kind) {
+        switch (even__op_kind(op)) {
         case EVEN_OP_RECV:
-            r = even__sys(recv(op->fd, op->buffer, op->length, (int)op->flags | MSG_DONTWAIT));
+            r = even__sys(recv(op->fd, op->args.bytes.buffer, op->args.bytes.length, (int)op->flags | MSG_DONTWAIT));
             break;
         case EVEN_OP_SEND:
-            r = even__sys(send(op->fd, op->buffer, op->length, (int)op->flags | MSG_DONTWAIT));
+            r = even__sys(send(op->fd, op->args.bytes.buffer, op->args.bytes.length, (int)op->flags | MSG_DONTWAIT));
             break;
         case EVEN_OP_RECVMSG:
-            r = even__sys(recvmsg(op->fd, op->buffer, (int)op->flags | MSG_DONTWAIT));
+            r = even__sys(recvmsg(op->fd, op->args.message.message, (int)op->flags | MSG_DONTWAIT));
             break;
         case EVEN_OP_SENDMSG:
-            r = even__sys(sendmsg(op->fd, op->buffer, (int)op->flags | MSG_DONTWAIT));
+            r = even__sys(sendmsg(op->fd, op->args.message.message, (int)op->flags | MSG_DONTWAIT));
             break;
         case EVEN_OP_SENDFILE:
             r = even__net_sendfile(op);
             break;
         case EVEN_OP_READ:
-            r = even__sys(read(op->fd, op->buffer, op->length));
+            r = even__sys(read(op->fd, op->args.bytes.buffer, op->args.bytes.length));
             break;
         case EVEN_OP_WRITE:
-            r = even__sys(write(op->fd, op->buffer, op->length));
+            r = even__sys(write(op->fd, op->args.bytes.buffer, op->args.bytes.length));
             break;
         case EVEN_OP_ACCEPT:
             do  /* a peer that has left the backlog is not the caller's business */
-                r = even__sys(accept4(op->fd, op->buffer, op->address_length, (int)op->flags));
+                r = even__sys(accept4(op->fd, op->args.accept.address, op->args.accept.length, (int)op->flags));
             while (r == -ECONNABORTED);
             break;
         case EVEN_OP_CONNECT: {     /* it was begun; epoll says that it is over */
@@ -271,16 +265,18 @@ static long try(even_op *op)
         case EVEN_OP_RECEIVE:       /* its receiver fetches them */
             r = POLLIN;
             break;
+        case EVEN_OP_POLL: case EVEN_OP_CLOSE: case EVEN_OP_NONE:
+            even__bug("an operation that is not tried", __FILE__, __LINE__);
         }
     } while (r == -EINTR);
     return r;
 }
 
-static long poll_now(even_op *op)
+static long poll_now(int fd, int events)
 {
-    struct pollfd p = { op->fd, (short)op->events, 0 };
+    struct pollfd p = { fd, (short)events, 0 };
     long r;
-    if (op->fd < 0)
+    if (fd < 0)
         return -EBADF;      /* poll(2) would pass over it */
     do
         r = even__sys(poll(&p, 1, 0));
@@ -294,12 +290,12 @@ static bool drained(struct slot *s, const even_op *op, long r)
     if (s->events != EDGE)
         return false;
     if (r == -EAGAIN)
-        return !(even__op_has_flags(op) && (op->flags & (MSG_OOB | MSG_ERRQUEUE)));    /* which says nothing about the bytes */
+        return !(even__op_is(op, EVEN__OP_FLAGS) && (op->flags & (MSG_OOB | MSG_ERRQUEUE)));    /* no word of the bytes */
     if (op == &op->loop->wake)      /* a read of its eventfd always takes all */
         return r > 0;
-    if (r <= 0 || (size_t)r >= op->length || s->irregular || op->kind == EVEN_OP_SENDFILE ||
+    if (r <= 0 || even__op_row(op)->args != EVEN__ARGS_bytes || (size_t)r >= op->args.bytes.length || s->irregular ||
         (op->flags & (MSG_PEEK | MSG_OOB | MSG_WAITALL)))
-        return false;   /* a message has no length here, a file may be at its end, and what came short of all met something */
+        return false;   /* a sendfile may be at its file's end, and what came short of all met something */
     if (s->type == UNKNOWN) {
         int protocol = 0;
         socklen_t n = sizeof protocol;
@@ -319,7 +315,7 @@ static inline bool settle(even_loop *loop, struct slot *s, even_op *op, long r)
             made->type = s ? s->type : UNKNOWN;
         }
     } else if (s && drained(s, op, r)) {
-        s->dry |= (uint8_t)(1 << list_of[op->kind]);
+        s->dry |= (uint8_t)(1 << even__op_row(op)->waits);
     }
     return r != -EAGAIN || does_not_wait(op);
 }
@@ -340,7 +336,7 @@ static void run_list(even_loop *loop, struct slot *s, int list)
 static void wait_for(even_loop *loop, even_op *op, bool make_sure)
 {
     struct state *e = loop->backend_state;
-    int list = list_of[op->kind], rc;
+    int list = even__op_row(op)->waits, rc;
     struct slot *s = find_or_grow(e, op->fd);
     if (!s) {
         finish(e, op, -ENOMEM);
@@ -371,12 +367,14 @@ static void start(even_loop *loop, even_op *op)
         finish(e, op, -ECANCELED);
         return;
     }
-    switch (op->kind) {
+    switch (even__op_kind(op)) {
+    case EVEN_OP_NONE:
+        even__bug("an operation without a kind", __FILE__, __LINE__);
     case EVEN_OP_CLOSE:
         finish(e, op, close_descriptor(loop, op->fd));
         return;
     case EVEN_OP_CONNECT:
-        r = even__sys(connect(op->fd, op->buffer, (socklen_t)op->length));
+        r = even__sys(connect(op->fd, op->args.connect.address, op->args.connect.length));
         if (r != -EINPROGRESS && r != -EINTR) {     /* interrupted, it goes on all the same */
             finish(e, op, r);
             return;
@@ -386,7 +384,7 @@ static void start(even_loop *loop, even_op *op)
         make_sure = true;
         break;
     case EVEN_OP_POLL:
-        r = poll_now(op);
+        r = poll_now(op->fd, op->args.poll.events);
         if (r != 0) {
             finish(e, op, r);
             return;
@@ -397,7 +395,7 @@ static void start(even_loop *loop, even_op *op)
         /* A registration that is made or changed tells of what is there; one that stands may have told it already. And a
          * number that the table has no room for may be none. */
         if (!s || (s->events == EDGE && !(s->dry & 1 << IN))) {
-            r = poll_now(op);
+            r = poll_now(op->fd, POLLIN);
             if (r != 0) {
                 finish(e, op, r);
                 return;
@@ -406,8 +404,9 @@ static void start(even_loop *loop, even_op *op)
                 s->dry |= (uint8_t)(1 << IN);
         }
         break;
-    default: {
-        int list = list_of[op->kind];
+    case EVEN_OP_ACCEPT: case EVEN_OP_RECV: case EVEN_OP_SEND: case EVEN_OP_READ: case EVEN_OP_WRITE: case EVEN_OP_RECVMSG:
+    case EVEN_OP_SENDMSG: case EVEN_OP_SENDFILE: {
+        int list = even__op_row(op)->waits;
         if (s && (s->pending[list] || ((s->dry & 1 << list) && !does_not_wait(op))))
             break;
         r = try(op);
@@ -426,7 +425,7 @@ static void cancel(even_loop *loop, even_op *op)
     if (op->state == OP_DONE)
         return;
     struct slot *s = find(e, op->fd);
-    int list = list_of[op->kind];
+    int list = even__op_row(op)->waits;
     list_remove(&s->pending[list], op);
     finish(e, op, -ECANCELED);
     if (s->pending[list] && does_not_wait(s->pending[list]))    /* its turn has come */
@@ -440,7 +439,7 @@ static ssize_t receive(even_loop *loop, even_op *op, void *buffer, size_t length
     struct slot *s = find(loop->backend_state, op->fd);
     if (s && (s->dry & 1 << IN))
         return -EAGAIN;
-    even_op now = { .loop = loop, .fd = op->fd, .kind = EVEN_OP_RECV, .buffer = buffer, .length = length };
+    even_op now = { .loop = loop, .fd = op->fd, .kind = EVEN_OP_RECV, .args.bytes = { buffer, length } };
     long r = try(&now);
     settle(loop, s, &now, r);
     return r;
@@ -519,9 +518,9 @@ static void dispatch(even_loop *loop, const struct epoll_event *event)
         run_list_at_edge(loop, s, OUT);
     for (even_op *op = s->pending[ANY], *next; op; op = next) {
         next = op_of(op->handle.next) == s->pending[ANY] ? NULL : op_of(op->handle.next);
-        if (seen & (op->events | unasked)) {
+        if (seen & ((uint32_t)op->args.poll.events | unasked)) {
             list_remove(&s->pending[ANY], op);
-            finish(e, op, (long)(seen & (op->events | unasked)));
+            finish(e, op, (long)(seen & ((uint32_t)op->args.poll.events | unasked)));
         }
     }
     if (is_watched(s)) {

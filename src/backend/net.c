@@ -69,15 +69,15 @@ int even__net_close(even_loop *loop, int fd)
 
 long even__net_sendfile(const even_op *op)
 {
-    off_t offset = op->offset;
-    return even__sys(sendfile(op->fd, (int)op->flags, &offset, op->length));
+    off_t offset = op->args.sendfile.offset;
+    return even__sys(sendfile(op->fd, op->args.sendfile.file, &offset, op->args.sendfile.count));
 }
 
 /* ---- MSG_WAITALL ---- */
 
 static bool is_receive(const even_op *op)
 {
-    return op->kind == EVEN_OP_RECV || op->kind == EVEN_OP_RECVMSG;
+    return even__op_row(op)->waits == EVEN__IN;
 }
 
 /* What is left of a message's vector, of which `rest` gets the first part; returns how many bytes are left. */
@@ -106,15 +106,13 @@ static size_t rest_of(const struct msghdr *message, size_t moved, struct iovec *
 static long transfer_rest(const even_op *op, size_t *left, bool *last)
 {
     int flags = (int)(op->flags & ~(uint32_t)MSG_WAITALL) | MSG_DONTWAIT;
-    char *at = (char *)op->buffer + op->moved;
     struct iovec rest[16];
-    *left = op->length - op->moved;
-    if (op->kind == EVEN_OP_RECV)
-        return even__sys(recv(op->fd, at, *left, flags));
-    if (op->kind == EVEN_OP_SEND)
-        return even__sys(send(op->fd, at, *left, flags));
-
-    struct msghdr *message = op->buffer, m = *message;
+    if (even__op_row(op)->args == EVEN__ARGS_bytes) {
+        char *at = (char *)op->args.bytes.buffer + op->moved;
+        *left = op->args.bytes.length - op->moved;
+        return is_receive(op) ? even__sys(recv(op->fd, at, *left, flags)) : even__sys(send(op->fd, at, *left, flags));
+    }
+    struct msghdr *message = op->args.message.message, m = *message;
     size_t count;
     *left = rest_of(message, op->moved, rest, sizeof rest / sizeof *rest, &count);
     if (op->moved > 0) {    /* the first call has the whole vector, for a datagram is not moved in parts */
@@ -174,7 +172,7 @@ long even__net_transfer_all(even_op *op)
             break;
     }
     if (op->kind == EVEN_OP_RECVMSG && !last)
-        ((struct msghdr *)op->buffer)->msg_controllen = 0;
+        op->args.message.message->msg_controllen = 0;
     return (long)op->moved;
 }
 

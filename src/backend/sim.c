@@ -134,8 +134,8 @@ static int do_real(const even_op *op)
     int rc = (int)even__sys(poll(&p, 1, 0));
     if (rc <= 0)
         return rc < 0 ? rc : -EOPNOTSUPP;
-    return in ? (int)even__sys(read(op->fd, op->buffer, op->length)) :
-                (int)even__sys(write(op->fd, op->buffer, op->length));
+    return in ? (int)even__sys(read(op->fd, op->args.bytes.buffer, op->args.bytes.length)) :
+                (int)even__sys(write(op->fd, op->args.bytes.buffer, op->args.bytes.length));
 }
 
 static void run_strays(struct even__sim_state *sim)
@@ -158,7 +158,7 @@ static int wait_really(struct even__sim_state *sim)
     int rc = (int)even__sys(poll(&p, 1, -1));
     if (rc < 0)
         return rc == -EINTR ? 0 : rc;
-    rc = (int)even__sys(read(op->fd, op->buffer, op->length));
+    rc = (int)even__sys(read(op->fd, op->args.bytes.buffer, op->args.bytes.length));
     if (rc == -EAGAIN || rc == -EINTR)
         return 0;
     if (rc < 0)

@@ -257,16 +257,16 @@ static uint32_t perhaps_short(struct even__sim_socket *s, uint32_t n)
     return n > 1 && even__sim_perhaps(s->loop) ? 1 + (uint32_t)(even__random(&s->loop->random) % n) : n;
 }
 
-static int try_recv(struct even__sim_socket *s, even_op *op)
+static int try_recv(struct even__sim_socket *s, void *buffer, size_t length, uint32_t flags)
 {
-    if (s->readable && op->length) {
-        uint32_t n = perhaps_short(s, s->readable < op->length ? s->readable : (uint32_t)op->length);
+    if (s->readable && length) {
+        uint32_t n = perhaps_short(s, s->readable < length ? s->readable : (uint32_t)length);
         uint32_t part = s->capacity - s->head < n ? s->capacity - s->head : n;
-        if (!(op->flags & MSG_TRUNC)) {
-            memcpy(op->buffer, s->ring + s->head, part);
-            memcpy((char *)op->buffer + part, s->ring, n - part);
+        if (!(flags & MSG_TRUNC)) {
+            memcpy(buffer, s->ring + s->head, part);
+            memcpy((char *)buffer + part, s->ring, n - part);
         }
-        if (op->flags & MSG_PEEK)
+        if (flags & MSG_PEEK)
             return (int)n;
         s->head = (s->head + n) & (s->capacity - 1);
         s->used -= n;
@@ -275,7 +275,7 @@ static int try_recv(struct even__sim_socket *s, even_op *op)
             even__sim_mark(s->peer);      /* there is room for more */
         return (int)n;
     }
-    if (s->fin || s->shut_read || (!op->length && s->state == CONNECTED))
+    if (s->fin || s->shut_read || (!length && s->state == CONNECTED))
         return 0;
     if (s->error)
         return take_error(s);
@@ -304,7 +304,7 @@ static void grow(struct even__sim_socket *s, uint32_t n)
     s->head = 0;
 }
 
-static int try_send(struct even__sim_socket *s, even_op *op)
+static int try_send(struct even__sim_socket *s, const void *buffer, size_t length)
 {
     if (s->error)
         return take_error(s);
@@ -313,12 +313,12 @@ static int try_send(struct even__sim_socket *s, even_op *op)
     if (s->state != CONNECTED || s->shut_write)
         return -EPIPE;
     struct even__sim_socket *to = s->peer;
-    if (!to || !op->length)
-        return (int)op->length;     /* a reset is on its way to us: the bytes are lost, as those on a wire are */
+    if (!to || !length)
+        return (int)length;     /* a reset is on its way to us: the bytes are lost, as those on a wire are */
     uint32_t room = to->used < to->window ? to->window - to->used : 0;
     if (!room)
         return WAITS;
-    uint32_t n = perhaps_short(s, op->length < room ? (uint32_t)op->length : room);
+    uint32_t n = perhaps_short(s, length < room ? (uint32_t)length : room);
     grow(to, n);
     if (n > to->capacity - to->used)
         n = to->capacity - to->used;
@@ -326,31 +326,33 @@ static int try_send(struct even__sim_socket *s, even_op *op)
         return -ENOMEM;
     uint32_t tail = (to->head + to->used) & (to->capacity - 1);
     uint32_t part = to->capacity - tail < n ? to->capacity - tail : n;
-    memcpy(to->ring + tail, op->buffer, part);
-    memcpy(to->ring, (const char *)op->buffer + part, n - part);
+    memcpy(to->ring + tail, buffer, part);
+    memcpy(to->ring, (const char *)buffer + part, n - part);
     to->used += n;
     even__sim_deliver(to, n, 0);
     return (int)n;
 }
 
+/* A transfer, from the byte on that it has come to. */
+static int try_bytes(struct even__sim_socket *s, const even_op *op, size_t moved)
+{
+    char *buffer = (char *)op->args.bytes.buffer + moved;
+    size_t length = op->args.bytes.length - moved;
+    return even__op_row(op)->waits == EVEN__IN ? try_recv(s, buffer, length, op->flags) : try_send(s, buffer, length);
+}
+
 /* With MSG_WAITALL, until all is moved. */
 static int try_all(struct even__sim_socket *s, even_op *op)
 {
-    const size_t length = op->length;
-    void *const buffer = op->buffer;
     int rc;
     do {    /* bounded by its length */
-        op->buffer = (char *)buffer + op->moved;
-        op->length = length - op->moved;
         if (op->moved && s->error && !(op->kind == EVEN_OP_RECV && s->readable))
             rc = 0;     /* the next operation tells it */
         else
-            rc = op->kind == EVEN_OP_RECV ? try_recv(s, op) : try_send(s, op);
+            rc = try_bytes(s, op, op->moved);
         if (rc > 0)
             op->moved += (size_t)rc;
-    } while (rc > 0 && op->moved < length);
-    op->buffer = buffer;
-    op->length = length;
+    } while (rc > 0 && op->moved < op->args.bytes.length);
     return rc < 0 ? rc : (int)op->moved;
 }
 
@@ -385,11 +387,13 @@ static int try_accept(struct even__sim_socket *s, even_op *op)
         even__queue_remove(&next->link);
         enter_backlog(s, next);
     }
-    if (op->buffer && op->address_length) {
+    void *to = op->args.accept.address;
+    socklen_t *room = op->args.accept.length;
+    if (to && room) {
         struct sockaddr_storage address;
         socklen_t length = even__sim_format(a, &a->remote, &address);
-        memcpy(op->buffer, &address, length < *op->address_length ? length : *op->address_length);
-        *op->address_length = length;
+        memcpy(to, &address, length < *room ? length : *room);
+        *room = length;
     }
     return even__sim_fd_new(a);
 }
@@ -398,7 +402,7 @@ static int begin_connect(struct even__sim_socket *s, even_op *op)
 {
     struct even__sim_state *sim = even__sim_state_of(s);
     struct even__sim_endpoint to, local;
-    int rc = even__sim_route(s, op->buffer, op->length, &local, &to);
+    int rc = even__sim_route(s, op->args.connect.address, op->args.connect.length, &local, &to);
     if (rc < 0)
         return rc;
     struct even__sim_socket *server = even__sim_socket_new(sim, s->family);
@@ -459,16 +463,18 @@ static int readiness(const struct even__sim_socket *s)
     return ready;
 }
 
-static int try_poll(struct even__sim_socket *s, even_op *op)
+static int try_poll(const struct even__sim_socket *s, int events)
 {
-    int ready = readiness(s) & (op->events | POLLERR | POLLHUP);
+    int ready = readiness(s) & (events | POLLERR | POLLHUP);
     return ready ? ready : WAITS;
 }
 
 static int try_any(struct even__sim_socket *s, even_op *op)
 {
     int rc;
-    switch ((enum even_op_kind)op->kind) {
+    switch (even__op_kind(op)) {
+    case EVEN_OP_NONE:
+        return -EINVAL;
     case EVEN_OP_ACCEPT:
         return try_accept(s, op);
     case EVEN_OP_CONNECT:
@@ -477,30 +483,23 @@ static int try_any(struct even__sim_socket *s, even_op *op)
     case EVEN_OP_SEND:
         if (even__unlikely(op->flags) && (rc = refuse_flags(op)) < 0)
             return rc;
-        if (even__op_wants_all(op))
-            rc = try_all(s, op);
-        else
-            rc = op->kind == EVEN_OP_RECV ? try_recv(s, op) : try_send(s, op);
-        break;
+        rc = even__op_wants_all(op) ? try_all(s, op) : try_bytes(s, op, 0);
+        return rc == WAITS && (op->flags & MSG_DONTWAIT) ? -EAGAIN : rc;
     case EVEN_OP_READ:
-        rc = try_recv(s, op);
-        break;
     case EVEN_OP_WRITE:
-        rc = try_send(s, op);
-        break;
+        return try_bytes(s, op, 0);
     case EVEN_OP_POLL:
+        return try_poll(s, op->args.poll.events);
     case EVEN_OP_RECEIVE:
-        return try_poll(s, op);
+        return try_poll(s, POLLIN);
     case EVEN_OP_CLOSE:
         return s->pending > 1 ? -EBUSY : 0;
     case EVEN_OP_RECVMSG:
     case EVEN_OP_SENDMSG:
     case EVEN_OP_SENDFILE:
         return -EOPNOTSUPP;
-    default:
-        return -EINVAL;
     }
-    return rc == WAITS && (op->flags & MSG_DONTWAIT) ? -EAGAIN : rc;
+    return -EINVAL;
 }
 
 static void serve_queue(struct even__sim_socket *s, even_handle *queue)
@@ -604,9 +603,12 @@ bool even__sim_net_start(struct even__sim_state *sim, even_op *op)
     struct even__sim_socket *s = even__sim_find(sim, op->fd);
     if (!s)
         return false;
-    bool in = op->kind == EVEN_OP_ACCEPT || op->kind == EVEN_OP_RECV || op->kind == EVEN_OP_READ;
-    bool poll = op->kind == EVEN_OP_POLL || op->kind == EVEN_OP_RECEIVE;
-    even__queue_append(poll ? &s->polls : in ? &s->in : &s->out, &op->handle);
+    even_handle *queue = &s->out;
+    if (op->kind == EVEN_OP_POLL || op->kind == EVEN_OP_RECEIVE)
+        queue = &s->polls;
+    else if (even__op_row(op)->waits == EVEN__IN)
+        queue = &s->in;
+    even__queue_append(queue, &op->handle);
     s->pending++;
     even__sim_mark(s);
     return true;
@@ -626,8 +628,7 @@ ssize_t even__sim_net_receive(struct even__sim_state *sim, int fd, void *buffer,
     struct even__sim_socket *s = even__sim_find(sim, fd);
     if (!s)
         return even__sim_no_socket(fd);
-    even_op op = { .kind = EVEN_OP_RECV, .buffer = buffer, .length = length };
-    int rc = try_recv(s, &op);
+    int rc = try_recv(s, buffer, length, 0);
     return rc == WAITS ? -EAGAIN : rc;
 }
 

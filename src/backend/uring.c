@@ -55,7 +55,7 @@ enum { SUBMITTED = EVEN__OP_BACKEND, GRANTED };
 /* What a completion's user_data points to; an operation's address has none of these bits. */
 enum { FOR_NOBODY = 0, FOR_RECORD = 1, FOR_WAKE = 2 };
 
-/* How far a connect is, in its otherwise unused `events`: one that detach() took back goes on in the socket, and would
+/* How far a connect is, its `phase`: one that detach() took back goes on in the socket, and would
  * fail with EALREADY if it were simply issued again. */
 enum { CONNECT_FIRST, CONNECT_WAIT, CONNECT_AGAIN };
 
@@ -242,11 +242,8 @@ static int lane_of(const even_op *op)
 {
     if (even__unlikely((unsigned)op->fd >= PORTS_MAX))
         return -1;
-    switch ((enum even_op_kind)op->kind) {
-    case EVEN_OP_RECV: case EVEN_OP_READ: case EVEN_OP_RECVMSG: return 0;
-    case EVEN_OP_SEND: case EVEN_OP_WRITE: case EVEN_OP_SENDMSG: case EVEN_OP_SENDFILE: return 1;
-    default: return -1;
-    }
+    int lane = even__op_row(op)->lane;
+    return lane == EVEN__NOWHERE ? -1 : lane;
 }
 
 /* Take the lane for it. If another one has it, the operation is put aside until that is over. */
@@ -290,28 +287,35 @@ static void set_data(struct io_uring_sqe *sqe, const void *pointer, unsigned tag
 
 static void prepare(struct even__uring_state *s, struct io_uring_sqe *sqe, even_op *op)
 {
-    unsigned length = (unsigned)op->length;
+    union even_op_args *a = &op->args;
     if (even__op_wants_all(op)) {
-        io_uring_prep_poll_add(sqe, op->fd, lane_of(op) == 1 ? POLLOUT : op->moved > 0 ? POLLIN | POLLPRI : POLLIN);
+        bool in = even__op_row(op)->waits == EVEN__IN;
+        io_uring_prep_poll_add(sqe, op->fd, !in ? POLLOUT : op->moved > 0 ? POLLIN | POLLPRI : POLLIN);
         set_data(sqe, op, 0);
         return;
     }
-    switch ((enum even_op_kind)op->kind) {
-    case EVEN_OP_RECV: io_uring_prep_recv(sqe, op->fd, op->buffer, length, (int)op->flags); break;
-    case EVEN_OP_SEND: io_uring_prep_send(sqe, op->fd, op->buffer, length, (int)op->flags); break;
-    case EVEN_OP_READ: io_uring_prep_read(sqe, op->fd, op->buffer, length, (uint64_t)-1); break;
-    case EVEN_OP_WRITE: io_uring_prep_write(sqe, op->fd, op->buffer, length, (uint64_t)-1); break;
-    case EVEN_OP_RECVMSG: io_uring_prep_recvmsg(sqe, op->fd, op->buffer, op->flags); break;
-    case EVEN_OP_SENDMSG: io_uring_prep_sendmsg(sqe, op->fd, op->buffer, op->flags); break;
+    switch (even__op_kind(op)) {
+    case EVEN_OP_RECV: io_uring_prep_recv(sqe, op->fd, a->bytes.buffer, a->bytes.length, (int)op->flags); break;
+    case EVEN_OP_SEND: io_uring_prep_send(sqe, op->fd, a->bytes.buffer, a->bytes.length, (int)op->flags); break;
+    case EVEN_OP_READ:
+        io_uring_prep_read(sqe, op->fd, a->bytes.buffer, (unsigned)a->bytes.length, (uint64_t)-1);
+        break;
+    case EVEN_OP_WRITE:
+        io_uring_prep_write(sqe, op->fd, a->bytes.buffer, (unsigned)a->bytes.length, (uint64_t)-1);
+        break;
+    case EVEN_OP_RECVMSG: io_uring_prep_recvmsg(sqe, op->fd, a->message.message, op->flags); break;
+    case EVEN_OP_SENDMSG: io_uring_prep_sendmsg(sqe, op->fd, a->message.message, op->flags); break;
     case EVEN_OP_SENDFILE: io_uring_prep_poll_add(sqe, op->fd, POLLOUT); break;
-    case EVEN_OP_ACCEPT: io_uring_prep_accept(sqe, op->fd, op->buffer, op->address_length, (int)op->flags); break;
+    case EVEN_OP_ACCEPT:
+        io_uring_prep_accept(sqe, op->fd, a->accept.address, a->accept.length, (int)op->flags);
+        break;
     case EVEN_OP_CONNECT:
-        if (op->events == CONNECT_WAIT)
+        if (a->connect.phase == CONNECT_WAIT)
             io_uring_prep_poll_add(sqe, op->fd, POLLOUT);
         else
-            io_uring_prep_connect(sqe, op->fd, op->buffer, length);
+            io_uring_prep_connect(sqe, op->fd, a->connect.address, a->connect.length);
         break;
-    case EVEN_OP_POLL: io_uring_prep_poll_add(sqe, op->fd, op->events); break;
+    case EVEN_OP_POLL: io_uring_prep_poll_add(sqe, op->fd, (unsigned)a->poll.events); break;
     case EVEN_OP_CLOSE: io_uring_prep_close(sqe, op->fd); break;
     case EVEN_OP_RECEIVE: even__uring_prepare_receive(s, sqe, op); break;
     case EVEN_OP_NONE: even__bug("an operation without a kind", __FILE__, __LINE__);
@@ -419,12 +423,14 @@ static void mark_message(const struct msghdr *m, size_t left)
 
 static void mark_received(const even_op *op, int32_t result)
 {
+    const union even_op_args *a = &op->args;
+    size_t n = (size_t)result;
     if (op->kind == EVEN_OP_RECV || op->kind == EVEN_OP_READ)   /* with MSG_TRUNC the result may be longer than the buffer */
-        even__uring_mark_written(op->buffer, (size_t)result < op->length ? (size_t)result : op->length);
+        even__uring_mark_written(a->bytes.buffer, n < a->bytes.length ? n : a->bytes.length);
     else if (op->kind == EVEN_OP_RECVMSG)
-        mark_message(op->buffer, (size_t)result);
-    else if (op->kind == EVEN_OP_ACCEPT && op->buffer && op->address_length)
-        even__uring_mark_written(op->buffer, *op->address_length);
+        mark_message(a->message.message, n);
+    else if (op->kind == EVEN_OP_ACCEPT && a->accept.address && a->accept.length)
+        even__uring_mark_written(a->accept.address, *a->accept.length);
 }
 
 /* It is to be handed over again. While detaching it keeps its place among the others. */
@@ -438,12 +444,12 @@ static void take_back(struct even__uring_state *s, even_op *op)
 /* A connect that was taken back once: true if it goes on. */
 static bool connect_goes_on(struct even__uring_state *s, even_op *op, int32_t *result)
 {
-    if (op->events == CONNECT_WAIT && *result >= 0) {
-        op->events = CONNECT_AGAIN;     /* now connect(2) tells how it ended */
-    } else if (op->events == CONNECT_AGAIN && *result == -EALREADY) {
-        op->events = CONNECT_WAIT;
+    if (op->args.connect.phase == CONNECT_WAIT && *result >= 0) {
+        op->args.connect.phase = CONNECT_AGAIN;     /* now connect(2) tells how it ended */
+    } else if (op->args.connect.phase == CONNECT_AGAIN && *result == -EALREADY) {
+        op->args.connect.phase = CONNECT_WAIT;
     } else {
-        if (op->events == CONNECT_AGAIN && *result == -EISCONN)
+        if (op->args.connect.phase == CONNECT_AGAIN && *result == -EISCONN)
             *result = 0;
         return false;
     }
@@ -481,14 +487,14 @@ static void op_completed(struct even__uring_state *s, even_op *op, int32_t resul
         bool asked = op->state == EVEN__OP_CANCELING;
         if (!asked && (result == -EINTR || (result == -ECANCELED && s->detaching))) {
             if (op->kind == EVEN_OP_CONNECT)
-                op->events = CONNECT_WAIT;
+                op->args.connect.phase = CONNECT_WAIT;
             take_back(s, op);
             return;
         }
         if (result == -EINTR)   /* how a cancel ends what one of the kernel's threads was doing */
             result = -ECANCELED;
     }
-    if (op->kind == EVEN_OP_CONNECT && op->events != CONNECT_FIRST && connect_goes_on(s, op, &result))
+    if (op->kind == EVEN_OP_CONNECT && op->args.connect.phase != CONNECT_FIRST && connect_goes_on(s, op, &result))
         return;
     if ((op->kind == EVEN_OP_SENDFILE || even__op_wants_all(op)) && polled_goes_on(s, op, &result))
         return;
@@ -712,7 +718,7 @@ static void uring_start(even_loop *loop, even_op *op)
     if (even__unlikely(op == &loop->wake))
         return;     /* fill() arms its poll, unless that still stands */
     if (op->kind == EVEN_OP_CONNECT)
-        op->events = CONNECT_FIRST;
+        op->args.connect.phase = CONNECT_FIRST;
     even__queue_append(&s->waiting, &op->handle);
 }
 

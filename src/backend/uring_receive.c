@@ -18,7 +18,7 @@ enum {
     GROUP = 0
 };
 
-/* Flags of an EVEN_OP_RECEIVE. */
+/* Of an EVEN_OP_RECEIVE's `how`. */
 enum { MULTISHOT = EVEN__RECEIVE_BACKEND, DRAINED = MULTISHOT << 1 };
 
 struct buffer {
@@ -135,12 +135,12 @@ void even__uring_buffers_free(struct even__uring_state *s)
 
 void even__uring_prepare_receive(struct even__uring_state *s, struct io_uring_sqe *sqe, even_op *op)
 {
-    op->flags &= EVEN__RECEIVE_DIRECT;
-    if (!(op->flags & EVEN__RECEIVE_DIRECT) && buffers_ready(s)) {
+    op->args.receive.how &= EVEN__RECEIVE_DIRECT;
+    if (!(op->args.receive.how & EVEN__RECEIVE_DIRECT) && buffers_ready(s)) {
         io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
         sqe->flags |= IOSQE_BUFFER_SELECT;
         sqe->buf_group = GROUP;
-        op->flags |= MULTISHOT;
+        op->args.receive.how |= MULTISHOT;
     } else {
         io_uring_prep_poll_add(sqe, op->fd, POLLIN);
     }
@@ -149,7 +149,7 @@ void even__uring_prepare_receive(struct even__uring_state *s, struct io_uring_sq
 bool even__uring_received(struct even__uring_state *s, even_op *op, const struct io_uring_cqe *cqe, int32_t *result)
 {
     struct even__uring_buffers *all = s->buffers;
-    if (!(op->flags & MULTISHOT))
+    if (!(op->args.receive.how & MULTISHOT))
         return false;
     if (cqe->flags & IORING_CQE_F_BUFFER) {
         struct buffer *b = &all->buffer[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
@@ -182,12 +182,12 @@ ssize_t even__uring_receive(even_loop *loop, even_op *op, void *buffer, size_t l
 {
     (void)loop;
     ssize_t n;
-    if (op->flags & DRAINED)
+    if (op->args.receive.how & DRAINED)
         return -EAGAIN;
     do
         n = even__sys(recv(op->fd, buffer, length, MSG_DONTWAIT));
     while (n == -EINTR);
     if (n > 0 && (size_t)n < length)
-        op->flags |= DRAINED;       /* most likely; if not, the next poll says so at once */
+        op->args.receive.how |= DRAINED;       /* most likely; if not, the next poll says so at once */
     return n;
 }

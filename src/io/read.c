@@ -18,10 +18,10 @@ static void read_start(even_awaitable *x)
 
     if (!even__transfer_begin(t, &s->reader))
         return;
-    if (even__unlikely(s->begin != s->end || t->op.length == 0))
-        even__transfer_end(t, &s->reader, (ssize_t)even__stream_take(s, t->op.buffer, t->op.length));
+    if (even__unlikely(s->begin != s->end || t->op.args.bytes.length == 0))
+        even__transfer_end(t, &s->reader, (ssize_t)even__stream_take(s, t->op.args.bytes.buffer, t->op.args.bytes.length));
     else
-        even_op_recv(&t->op, s->fd, t->op.buffer, t->op.length, 0);
+        even_op_recv(&t->op, s->fd, t->op.args.bytes.buffer, t->op.args.bytes.length, 0);
 }
 
 static const even_kind read_kind =
@@ -33,8 +33,8 @@ even_ssize_aw *even_read(even_stream *s, void *buffer, size_t n)
     struct even__transfer *t = even__transfer_new(&read_kind, s, read_over, __builtin_return_address(0));
     if (even__unlikely(!t))
         return &failed;
-    t->op.buffer = buffer;
-    t->op.length = n;
+    t->op.args.bytes.buffer = buffer;
+    t->op.args.bytes.length = n;
     return &t->aw;
 }
 

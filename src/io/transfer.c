@@ -13,7 +13,6 @@ void *even__transfer_new(const even_kind *kind, even_stream *s, void (*complete)
     t->op.complete = complete;
     t->op.loop = s->loop;
     t->op.state = 0;
-    t->op.address_length = NULL;
     t->stream = s;
     return t;
 }

@@ -15,10 +15,10 @@ static void write_start(even_awaitable *x)
 
     if (!even__transfer_begin(t, &s->writer))
         return;
-    if (even__unlikely(t->op.length == 0))
+    if (even__unlikely(t->op.args.bytes.length == 0))
         even__transfer_end(t, &s->writer, 0);
     else
-        even_op_send(&t->op, s->fd, t->op.buffer, t->op.length, 0);
+        even_op_send(&t->op, s->fd, t->op.args.bytes.buffer, t->op.args.bytes.length, 0);
 }
 
 static const even_kind write_kind =
@@ -30,8 +30,8 @@ even_ssize_aw *even_write(even_stream *s, const void *buffer, size_t n)
     struct even__transfer *t = even__transfer_new(&write_kind, s, write_over, __builtin_return_address(0));
     if (even__unlikely(!t))
         return &failed;
-    t->op.buffer = (void *)(uintptr_t)buffer;
-    t->op.length = n;
+    t->op.args.bytes.buffer = (void *)(uintptr_t)buffer;
+    t->op.args.bytes.length = n;
     return &t->aw;
 }
 

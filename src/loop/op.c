@@ -27,12 +27,13 @@ bool even_op_is_pending(const even_op *op)
     return op->state != EVEN__OP_IDLE;
 }
 
-/* All that an operation is, but its kind's own arguments. */
-static inline void start_with(even_op *op, enum even_op_kind kind, int fd, size_t length, int flags)
+/* Its arguments are there: `args` says which they are, and that they are those of the kind. */
+static inline void start(even_op *op, enum even_op_kind kind, enum even__op_args args, int fd, int flags)
 {
+    even__check_slow(even__op_rows[kind].args == args);
+    (void)args;
     op->kind = (uint8_t)kind;
     op->fd = fd;
-    op->length = length > INT32_MAX ? INT32_MAX : length;
     op->flags = (uint32_t)flags;
     op->state = EVEN__OP_PENDING;
     even__trace(OPERATION, .loop = op->loop, .value = fd);
@@ -40,6 +41,19 @@ static inline void start_with(even_op *op, enum even_op_kind kind, int fd, size_
         even__op_done(op, -EVEN_EFORK);
     else
         op->loop->backend->start(op->loop, op);
+}
+
+static inline void start_bytes(even_op *op, enum even_op_kind kind, int fd, const void *buffer, size_t length, int flags)
+{
+    op->args.bytes.buffer = (void *)(uintptr_t)buffer;
+    op->args.bytes.length = length > INT32_MAX ? INT32_MAX : length;
+    start(op, kind, EVEN__ARGS_bytes, fd, flags);
+}
+
+static inline void start_message(even_op *op, enum even_op_kind kind, int fd, const struct msghdr *message, int flags)
+{
+    op->args.message.message = (struct msghdr *)(uintptr_t)message;
+    start(op, kind, EVEN__ARGS_message, fd, flags);
 }
 
 /* These may raise SIGPIPE. */
@@ -65,12 +79,6 @@ static even__noinline void report_start(const even_op *op, const char *what, con
     (even__likely((op)->state == EVEN__OP_IDLE && !(op)->handle.next) ||                                               \
      (report_start(op, __func__, __builtin_return_address(0)), false))
 
-static inline void start(even_op *op, enum even_op_kind kind, int fd, void *buffer, size_t length, int flags)
-{
-    op->buffer = buffer;
-    start_with(op, kind, fd, length, flags);
-}
-
 /* Over before it began. */
 static void refuse(even_op *op, enum even_op_kind kind, int fd, int result)
 {
@@ -81,21 +89,21 @@ static void refuse(even_op *op, enum even_op_kind kind, int fd, int result)
     even__op_done(op, result);
 }
 
-/* One whose flags are those of recv(2), send(2). */
-static inline void start_transfer(even_op *op, enum even_op_kind kind, int fd, void *buffer, size_t length, int flags)
+/* Flags of recv(2), send(2): as they are carried out. False: refused, and over. */
+static inline bool take_flags(even_op *op, enum even_op_kind kind, int fd, int *flags)
 {
-    if ((flags & (MSG_OOB | MSG_ERRQUEUE)) && (kind == EVEN_OP_RECV || kind == EVEN_OP_RECVMSG))
-        flags |= MSG_DONTWAIT;      /* they never wait, in recv(2) either */
-    if (even__unlikely(flags & MSG_WAITALL)) {
+    if ((*flags & (MSG_OOB | MSG_ERRQUEUE)) && even__op_rows[kind].waits == EVEN__IN)
+        *flags |= MSG_DONTWAIT;     /* they never wait, in recv(2) either */
+    if (even__unlikely(*flags & MSG_WAITALL)) {
         op->moved = 0;
-        if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)) {
-            flags &= ~MSG_WAITALL;
-        } else if (flags & MSG_PEEK) {      /* there is no waiting for more behind what stays */
+        if (*flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)) {
+            *flags &= ~MSG_WAITALL;
+        } else if (*flags & MSG_PEEK) {     /* there is no waiting for more behind what stays */
             refuse(op, kind, fd, -EOPNOTSUPP);
-            return;
+            return false;
         }
     }
-    start(op, kind, fd, buffer, length, flags);
+    return true;
 }
 
 int32_t even__op_moved(even_op *op, int32_t result)
@@ -103,7 +111,7 @@ int32_t even__op_moved(even_op *op, int32_t result)
     if (op->moved == 0)
         return result;
     if (op->kind == EVEN_OP_RECVMSG)
-        ((struct msghdr *)op->buffer)->msg_controllen = 0;
+        op->args.message.message->msg_controllen = 0;
     return (int32_t)op->moved;
 }
 
@@ -111,43 +119,42 @@ void even_op_accept(even_op *op, int fd, struct sockaddr *address, socklen_t *le
 {
     if (!may_start(op))
         return;
-    op->address_length = length;
-    start(op, EVEN_OP_ACCEPT, fd, address, 0, flags | SOCK_NONBLOCK | SOCK_CLOEXEC);
+    op->args.accept.address = address;
+    op->args.accept.length = length;
+    start(op, EVEN_OP_ACCEPT, EVEN__ARGS_accept, fd, flags | SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 void even_op_connect(even_op *op, int fd, const struct sockaddr *address, socklen_t length)
 {
     if (!may_start(op))
         return;
-    start(op, EVEN_OP_CONNECT, fd, (void *)(uintptr_t)address, length, 0);
+    op->args.connect.address = address;
+    op->args.connect.length = length;
+    start(op, EVEN_OP_CONNECT, EVEN__ARGS_connect, fd, 0);
 }
 
 void even_op_recv(even_op *op, int fd, void *buffer, size_t length, int flags)
 {
-    if (!may_start(op))
-        return;
-    start_transfer(op, EVEN_OP_RECV, fd, buffer, length, flags);
+    if (may_start(op) && take_flags(op, EVEN_OP_RECV, fd, &flags))
+        start_bytes(op, EVEN_OP_RECV, fd, buffer, length, flags);
 }
 
 void even_op_send(even_op *op, int fd, const void *buffer, size_t length, int flags)
 {
-    if (!may_start(op))
-        return;
-    start_transfer(op, EVEN_OP_SEND, fd, (void *)(uintptr_t)buffer, length, flags | MSG_NOSIGNAL);
+    if (may_start(op) && take_flags(op, EVEN_OP_SEND, fd, &flags))
+        start_bytes(op, EVEN_OP_SEND, fd, buffer, length, flags | MSG_NOSIGNAL);
 }
 
 void even_op_recvmsg(even_op *op, int fd, struct msghdr *message, int flags)
 {
-    if (!may_start(op))
-        return;
-    start_transfer(op, EVEN_OP_RECVMSG, fd, message, 0, flags);
+    if (may_start(op) && take_flags(op, EVEN_OP_RECVMSG, fd, &flags))
+        start_message(op, EVEN_OP_RECVMSG, fd, message, flags);
 }
 
 void even_op_sendmsg(even_op *op, int fd, const struct msghdr *message, int flags)
 {
-    if (!may_start(op))
-        return;
-    start_transfer(op, EVEN_OP_SENDMSG, fd, (void *)(uintptr_t)message, 0, flags | MSG_NOSIGNAL);
+    if (may_start(op) && take_flags(op, EVEN_OP_SENDMSG, fd, &flags))
+        start_message(op, EVEN_OP_SENDMSG, fd, message, flags | MSG_NOSIGNAL);
 }
 
 void even_op_sendfile(even_op *op, int fd, int file, int64_t offset, size_t count)
@@ -155,15 +162,16 @@ void even_op_sendfile(even_op *op, int fd, int file, int64_t offset, size_t coun
     if (!may_start(op))
         return;
     no_sigpipe(op->loop);
-    op->offset = offset;
-    start_with(op, EVEN_OP_SENDFILE, fd, count > EVEN_SENDFILE_MAX ? EVEN_SENDFILE_MAX : count, file);
+    op->args.sendfile.offset = offset;
+    op->args.sendfile.file = file;
+    op->args.sendfile.count = count > EVEN_SENDFILE_MAX ? EVEN_SENDFILE_MAX : (uint32_t)count;
+    start(op, EVEN_OP_SENDFILE, EVEN__ARGS_sendfile, fd, 0);
 }
 
 void even_op_read(even_op *op, int fd, void *buffer, size_t length)
 {
-    if (!may_start(op))
-        return;
-    start(op, EVEN_OP_READ, fd, buffer, length, 0);
+    if (may_start(op))
+        start_bytes(op, EVEN_OP_READ, fd, buffer, length, 0);
 }
 
 void even_op_write(even_op *op, int fd, const void *buffer, size_t length)
@@ -171,29 +179,28 @@ void even_op_write(even_op *op, int fd, const void *buffer, size_t length)
     if (!may_start(op))
         return;
     no_sigpipe(op->loop);
-    start(op, EVEN_OP_WRITE, fd, (void *)(uintptr_t)buffer, length, 0);
+    start_bytes(op, EVEN_OP_WRITE, fd, buffer, length, 0);
 }
 
 void even_op_poll(even_op *op, int fd, int events)
 {
     if (!may_start(op))
         return;
-    op->events = (uint16_t)events;
-    start(op, EVEN_OP_POLL, fd, NULL, 0, 0);
+    op->args.poll.events = (uint16_t)events;
+    start(op, EVEN_OP_POLL, EVEN__ARGS_poll, fd, 0);
 }
 
 void even_op_close(even_op *op, int fd)
 {
-    if (!may_start(op))
-        return;
-    start(op, EVEN_OP_CLOSE, fd, NULL, 0, 0);
+    if (may_start(op))
+        start(op, EVEN_OP_CLOSE, EVEN__ARGS_none, fd, 0);
 }
 
 void even__op_receive(even_op *op, int fd, bool direct)
 {
     even__check(op->state == EVEN__OP_IDLE);
-    op->events = POLLIN;
-    start(op, EVEN_OP_RECEIVE, fd, NULL, 0, direct ? EVEN__RECEIVE_DIRECT : 0);
+    op->args.receive.how = direct ? EVEN__RECEIVE_DIRECT : 0;
+    start(op, EVEN_OP_RECEIVE, EVEN__ARGS_receive, fd, 0);
 }
 
 void even_loop_adopt(even_loop *loop, int fd)
@@ -204,7 +211,7 @@ void even_loop_adopt(even_loop *loop, int fd)
 
 void even_op_cancel(even_op *op)
 {
-    if (op->state == EVEN__OP_IDLE || op->state == EVEN__OP_CANCELING || op->kind == EVEN_OP_CLOSE)
+    if (op->state == EVEN__OP_IDLE || op->state == EVEN__OP_CANCELING || even__op_is(op, EVEN__OP_STAYS))
         return;
     if (!even__loop_is_parents(op->loop))       /* the operation of a fork's copy ends when that is closed */
         op->loop->backend->cancel(op->loop, op);

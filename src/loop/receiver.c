@@ -206,7 +206,7 @@ static void over(even_op *op)
     if (op->result > 0) {
         r->readable = true;
         r->round = 0;
-    } else if (op->result == -ENOBUFS && !(op->flags & EVEN__RECEIVE_DIRECT)) {
+    } else if (op->result == -ENOBUFS && !(op->args.receive.how & EVEN__RECEIVE_DIRECT)) {
         r->direct = true;
         r->small = 0;
     } else if (!(op->result == -ECANCELED && canceled)) {

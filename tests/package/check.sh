@@ -24,7 +24,7 @@ found=$(grep -rlF -e "$tree/" -e "$(realpath "$build")/" "$prefix" || true)
 echo "== pkg-config, shared"
 $CC -std=gnu17 -Wall -Wextra -Werror "$here/program.c" $(pkg-config --cflags --libs evenloop) -o "$folder/shared"
 LD_LIBRARY_PATH=$libdir "$folder/shared"
-readelf -d "$folder/shared" | grep -q 'NEEDED.*libevenloop\.so\.0\]' || { echo "not linked with libevenloop.so.0"; exit 1; }
+readelf -d "$folder/shared" | grep -q 'NEEDED.*libevenloop\.so\.3\]' || { echo "not linked with libevenloop.so.3"; exit 1; }
 
 echo "== unloaded while a thread of the library is at work"
 $CC -std=gnu17 -Wall -Wextra -Werror -fPIC -shared "$here/plugin.c" $(pkg-config --cflags --libs evenloop) -o "$folder/plugin.so"
