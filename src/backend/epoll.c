@@ -363,7 +363,7 @@ static void start(even_loop *loop, even_op *op)
     bool make_sure = false;
     long r;
 
-    if (even__unlikely(loop->closing)) {
+    if (even__unlikely(loop->closing) && !even__op_is(op, EVEN__OP_CLOSES)) {
         finish(e, op, -ECANCELED);
         return;
     }

@@ -15,6 +15,7 @@
 #include "sim.h"
 #include "../base/sys.h"
 #include "jobs.h"
+#include "net.h"
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -52,12 +53,16 @@ static int sim_open(even_loop *loop, const even_loop_options *options)
     return 0;
 }
 
+static int do_real(const even_op *op);
+
+/* With the loop; a close is carried out first, but for a fork's child, whose parent does that. */
 static void end_strays(struct even__sim_state *sim)
 {
+    bool ours = sim->loop->pid == getpid();
     while (!even__queue_is_empty(&sim->strays)) {   /* bounded: while closing, only the library hears of an end */
         even_op *op = even__container_of(sim->strays.next, even_op, handle);
         even__queue_remove(&op->handle);
-        even__sim_done(sim, op, -ECANCELED);
+        even__sim_done(sim, op, ours && even__op_is(op, EVEN__OP_CLOSES) ? do_real(op) : -ECANCELED);
     }
 }
 
@@ -127,7 +132,7 @@ static int do_real(const even_op *op)
     if (op->fd >= EVEN__SIM_FD || op->fd < 0)
         return -EBADF;
     if (op->kind == EVEN_OP_CLOSE)
-        return (int)even__sys(close(op->fd));
+        return even__net_close(op->loop, op->fd);
     if (!in && op->kind != EVEN_OP_WRITE)
         return -EOPNOTSUPP;
     struct pollfd p = { .fd = op->fd, .events = in ? POLLIN : POLLOUT };

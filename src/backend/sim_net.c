@@ -3,6 +3,7 @@
  * One host, its loopback addresses 127.0.0.0/8 and ::1, one network a loop. Left out: AF_UNIX, datagrams, SO_REUSEPORT.
  */
 #include "sim_net.h"
+#include "net.h"
 #include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
@@ -297,7 +298,7 @@ static int net_close(even_loop *loop, int fd)
     struct even__sim_state *sim = even__sim_of(loop);
     struct even__sim_socket *s = even__sim_find(sim, fd);
     if (!s)
-        return fd < EVEN__SIM_FD ? (int)even__sys(close(fd)) : -EBADF;
+        return fd < EVEN__SIM_FD ? even__net_close(loop, fd) : -EBADF;
     if (sim->closing)
         return 0;       /* they all go */
     if (s->pending) {

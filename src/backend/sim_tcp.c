@@ -669,7 +669,7 @@ static void end_all(struct even__sim_state *sim, even_handle *queue)
     while (!even__queue_is_empty(queue)) {      /* bounded: while closing, what is started goes elsewhere */
         even_op *op = even__container_of(queue->next, even_op, handle);
         even__queue_remove(&op->handle);
-        even__sim_done(sim, op, -ECANCELED);
+        even__sim_done(sim, op, even__op_is(op, EVEN__OP_CLOSES) ? 0 : -ECANCELED);     /* all sockets go */
     }
 }
 

@@ -485,7 +485,9 @@ static void op_completed(struct even__uring_state *s, even_op *op, int32_t resul
     s->pending--;
     if (even__unlikely(result < 0)) {
         bool asked = op->state == EVEN__OP_CANCELING;
-        if (!asked && (result == -EINTR || (result == -ECANCELED && s->detaching))) {
+        if (result == -EINTR && even__op_is(op, EVEN__OP_CLOSES))
+            result = 0;     /* the descriptor is gone all the same: see even__net_close() */
+        else if (!asked && (result == -EINTR || (result == -ECANCELED && s->detaching))) {
             if (op->kind == EVEN_OP_CONNECT)
                 op->args.connect.phase = CONNECT_WAIT;
             take_back(s, op);
@@ -664,6 +666,16 @@ static void uring_detach(even_loop *loop)
     s->attached = false;
 }
 
+/* What the kernel does not have ends with the loop: a close by being carried out, `carry_out` allowing. */
+static void end_list(struct even__uring_state *s, even_handle *list, bool carry_out)
+{
+    for (even_handle *h = list->next; h != list; h = h->next) {
+        even_op *op = op_of(h);
+        op->result = carry_out && even__op_is(op, EVEN__OP_CLOSES) ? even__net_close(s->loop, op->fd) : -ECANCELED;
+    }
+    even__queue_splice(&s->ended, list);
+}
+
 static void uring_close(even_loop *loop)
 {
     struct even__uring_state *s = loop->backend_state;
@@ -674,19 +686,14 @@ static void uring_close(even_loop *loop)
         reap(s);    /* its thread is gone, and with it all that was in the kernel: but an accepted descriptor counts */
     ring_drop(s);
 
-    even_handle *lists[] = { &s->submitted, &s->canceling, &s->waiting, &s->held };
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (even_handle *h = lists[i]->next; h != lists[i]; h = h->next)
-            op_of(h)->result = -ECANCELED;
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        even__queue_splice(&s->ended, lists[i]);
+    end_list(s, &s->submitted, false);
+    end_list(s, &s->canceling, false);
+    end_list(s, &s->waiting, ours);
+    end_list(s, &s->held, ours);
     if (loop->wake.state != EVEN__OP_IDLE)
         even__op_done(&loop->wake, -ECANCELED);
-    while (end_all(s) || !even__queue_is_empty(&s->waiting)) {  /* ends, unless ends start operations for ever */
-        for (even_handle *h = s->waiting.next; h != &s->waiting; h = h->next)
-            op_of(h)->result = -ECANCELED;
-        even__queue_splice(&s->ended, &s->waiting);
-    }
+    while (end_all(s) || !even__queue_is_empty(&s->waiting))    /* ends, unless ends start operations for ever */
+        end_list(s, &s->waiting, ours);
     even_handle *records[] = { &s->arming, &s->armed, &s->disarming };
     for (size_t i = 0; i < sizeof records / sizeof *records; i++)
         while (!even__queue_is_empty(records[i])) {
