@@ -241,7 +241,7 @@ TEST(the_child_of_a_fork_does_not_wake_its_parent)
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    struct pollfd p = { loop->wake_fd, POLLIN, 0 };
+    struct pollfd p = { even_loop_fd(loop), POLLIN, 0 };
     assert_int_equal(poll(&p, 1, 0), 0);
     pump();
     assert_int_equal(t.count, 0);

@@ -50,6 +50,9 @@ struct even__backend {
     int (*watch)(even_loop *loop, even_watch *watch);
     void (*unwatch)(even_loop *loop, even_watch *watch);
 
+    /* From any thread, and from a signal handler: let the poll() that waits, or else the next one, return at once. */
+    void (*wake)(even_loop *loop);
+
     /* Hand over what was started; wait up to `timeout` ns (0: do not wait, -1: without end); complete what is over. 0, or
      * the failure that ends the run. EINTR is no failure. */
     int (*poll)(even_loop *loop, int64_t timeout);

@@ -28,6 +28,7 @@
 #include "../base/sys.h"
 #include "../loop/loop.h"
 #include "net.h"
+#include "wake.h"
 #include <limits.h>
 #include <linux/time_types.h>
 #include <netinet/tcp.h>
@@ -64,8 +65,12 @@ enum { EVENTS_MAX = 256 };
 /* As in loop.c: while there is something to do without it, the kernel is asked after this many passes, or this long. */
 enum { LOOK_AFTER_PASSES = 60, LOOK_EVERY_NS = 100 * 1000 };
 
+/* In place of a generation and a descriptor: an event of what wakes us, which has come with it. */
+static const uint64_t WAKE = UINT64_MAX;
+
 struct state {
     int fd;
+    int wake_fd;                    /* registered for its edges, and never read */
     bool no_pwait2;                 /* a kernel before 5.11, or a filter */
     even_handle done;               /* operations with a result */
     uint64_t looked_pass;           /* when the kernel was asked last */
@@ -291,8 +296,6 @@ static bool drained(struct slot *s, const even_op *op, long r)
         return false;
     if (r == -EAGAIN)
         return !(even__op_is(op, EVEN__OP_FLAGS) && (op->flags & (MSG_OOB | MSG_ERRQUEUE)));    /* no word of the bytes */
-    if (op == &op->loop->wake)      /* a read of its eventfd always takes all */
-        return r > 0;
     if (r <= 0 || even__op_row(op)->args != EVEN__ARGS_bytes || (size_t)r >= op->args.bytes.length || s->irregular ||
         (op->flags & (MSG_PEEK | MSG_OOB | MSG_WAITALL)))
         return false;   /* a sendfile may be at its file's end, and what came short of all met something */
@@ -508,7 +511,7 @@ static void dispatch(even_loop *loop, const struct epoll_event *event)
     uint32_t seen = event->events, unasked = EPOLLERR | EPOLLHUP;
     struct slot *s = find(e, fd);
 
-    if (s->generation != event->data.u64 >> 32)
+    if (event->data.u64 == WAKE || s->generation != event->data.u64 >> 32)
         return;
     if (seen & (unasked | EPOLLRDHUP | EPOLLPRI))
         s->irregular = true;
@@ -594,9 +597,18 @@ static int open_state(even_loop *loop, const even_loop_options *options)
     struct state *e = even__calloc(sizeof *e);
     if (!e)
         return -ENOMEM;
-    e->fd = (int)even__sys(epoll_create1(EPOLL_CLOEXEC));
-    if (e->fd < 0) {
-        int rc = e->fd;
+    struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u64 = WAKE };
+    int rc = e->fd = (int)even__sys(epoll_create1(EPOLL_CLOEXEC));
+    e->wake_fd = -1;
+    if (rc >= 0)
+        rc = e->wake_fd = even__wake_open();
+    if (rc >= 0)
+        rc = (int)even__sys(epoll_ctl(e->fd, EPOLL_CTL_ADD, e->wake_fd, &event));
+    if (rc < 0) {
+        if (e->wake_fd >= 0)
+            close(e->wake_fd);
+        if (e->fd >= 0)
+            close(e->fd);
         even__free(e);
         return rc;
     }
@@ -616,6 +628,7 @@ static void close_state(even_loop *loop)
         even__op_done(op, op->result);
     }
     close(e->fd);
+    close(e->wake_fd);
     even__free(e->slot);
     even__free(e);
     loop->backend_state = NULL;
@@ -631,6 +644,12 @@ static int attach(even_loop *loop)
 static void detach(even_loop *loop)
 {
     (void)loop;
+}
+
+static void wake(even_loop *loop)
+{
+    const struct state *e = loop->backend_state;
+    even__wake_write(e->wake_fd);
 }
 
 static int descriptor(even_loop *loop)
@@ -675,6 +694,7 @@ const struct even__backend even__epoll = {
     .adopt = forget,
     .watch = watch,
     .unwatch = unwatch,
+    .wake = wake,
     .poll = poll_events,
     .peek = peek,
     .fd = descriptor,

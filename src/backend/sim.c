@@ -16,6 +16,7 @@
 #include "../base/sys.h"
 #include "jobs.h"
 #include "net.h"
+#include "wake.h"
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -46,6 +47,10 @@ static int sim_open(even_loop *loop, const even_loop_options *options)
     struct even__sim_state *sim = even__calloc(sizeof *sim);
     if (!sim)
         return -ENOMEM;
+    if ((rc = sim->wake_fd = even__wake_open()) < 0) {
+        even__free(sim);
+        return rc;
+    }
     sim->loop = loop;
     even__queue_init(&sim->strays);
     even__sim_net_open(sim);
@@ -70,12 +75,9 @@ static void sim_close(even_loop *loop)
 {
     struct even__sim_state *sim = even__sim_of(loop);
     sim->closing = true;
-    even_op *wake = sim->wake;
-    sim->wake = NULL;
-    if (wake)
-        even__sim_done(sim, wake, -ECANCELED);
     even__sim_net_close(sim);
     end_strays(sim);
+    close(sim->wake_fd);
     even__free(sim);
     loop->backend_state = NULL;
 }
@@ -99,9 +101,7 @@ static int64_t sim_now(even_loop *loop)
 static void sim_start(even_loop *loop, even_op *op)
 {
     struct even__sim_state *sim = even__sim_of(loop);
-    if (op->kind == EVEN_OP_READ && op->fd == loop->wake_fd && !sim->closing)
-        sim->wake = op;
-    else if (sim->closing || !even__sim_net_start(sim, op))
+    if (sim->closing || !even__sim_net_start(sim, op))
         even__queue_append(&sim->strays, &op->handle);
 }
 
@@ -158,18 +158,11 @@ static void run_strays(struct even__sim_state *sim)
 /* Another thread works: only it can bring us on. */
 static int wait_really(struct even__sim_state *sim)
 {
-    even_op *op = sim->wake;
-    struct pollfd p = { .fd = sim->loop->wake_fd, .events = POLLIN };
+    struct pollfd p = { .fd = sim->wake_fd, .events = POLLIN };
     int rc = (int)even__sys(poll(&p, 1, -1));
     if (rc < 0)
         return rc == -EINTR ? 0 : rc;
-    rc = (int)even__sys(read(op->fd, op->args.bytes.buffer, op->args.bytes.length));
-    if (rc == -EAGAIN || rc == -EINTR)
-        return 0;
-    if (rc < 0)
-        return rc;
-    sim->wake = NULL;
-    even__sim_done(sim, op, rc);
+    even__wake_read(sim->wake_fd);
     return 0;
 }
 
@@ -181,7 +174,7 @@ static int sim_poll(even_loop *loop, int64_t timeout)
     for (;;) {      /* bounded by the deadline, and by what is in flight: only completions bring more */
         run_strays(sim);
         even__sim_net_run(sim);
-        if (sim->progress || sim->now >= deadline || atomic_load(&loop->door.inbox))
+        if (sim->progress || sim->now >= deadline || atomic_exchange(&sim->woken, false))
             return 0;
         if (sim->jobs)
             return wait_really(sim);
@@ -198,6 +191,13 @@ static bool sim_peek(even_loop *loop)
 {
     struct even__sim_state *sim = even__sim_of(loop);
     return !even__queue_is_empty(&sim->strays) || even__sim_net_next(sim) <= sim->now;
+}
+
+static void sim_wake(even_loop *loop)
+{
+    struct even__sim_state *sim = even__sim_of(loop);
+    atomic_store(&sim->woken, true);
+    even__wake_write(sim->wake_fd);
 }
 
 static int sim_fd(even_loop *loop)
@@ -244,6 +244,7 @@ const struct even__backend even__sim = {
     .receive = sim_receive,
     .watch = sim_watch,
     .unwatch = sim_unwatch,
+    .wake = sim_wake,
     .poll = sim_poll,
     .peek = sim_peek,
     .fd = sim_fd,

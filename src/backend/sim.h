@@ -26,7 +26,8 @@ struct even__sim_state {
     int jobs;                           /* that other threads have in work */
     bool progress;                      /* this poll has completed something */
     bool closing;
-    even_op *wake;                      /* the read of the loop's wake-up descriptor */
+    int wake_fd;
+    _Atomic bool woken;                 /* since the last poll */
     even_handle strays;                 /* operations on no simulated socket: over at the next poll */
 
     int64_t latency;

@@ -30,6 +30,7 @@
 #include "uring.h"
 #include "../base/sys.h"
 #include "net.h"
+#include "wake.h"
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -353,10 +354,10 @@ static bool fill(struct even__uring_state *s)
 {
     struct io_uring_sqe *sqe;
 
-    if (even__unlikely(!s->wake_armed && s->loop->wake.state != EVEN__OP_IDLE)) {
+    if (even__unlikely(!s->wake_armed)) {
         if (!(sqe = next_entry(s)))
             return false;
-        io_uring_prep_poll_multishot(sqe, s->loop->wake_fd, POLLIN);
+        io_uring_prep_poll_multishot(sqe, s->wake_fd, POLLIN);
         set_data(sqe, NULL, FOR_WAKE);
         s->wake_armed = true;
     }
@@ -527,14 +528,6 @@ static void record_completed(struct even__uring_state *s, struct record *r, int3
         even__watch_ready(r->watch, result < 0 ? POLLERR : result);
 }
 
-static void wake_completed(struct even__uring_state *s, bool more)
-{
-    if (!more)
-        s->wake_armed = false;
-    if (s->loop->wake.state != EVEN__OP_IDLE)
-        even__op_done(&s->loop->wake, sizeof s->loop->wake_value);
-}
-
 /* Bounded: by what had come when it began; what comes of it is for the next pass. */
 static void reap(struct even__uring_state *s)
 {
@@ -552,7 +545,7 @@ static void reap(struct even__uring_state *s)
         } else if (cqe->user_data & FOR_RECORD) {
             record_completed(s, pointer, cqe->res);
         } else {
-            wake_completed(s, cqe->flags & IORING_CQE_F_MORE);
+            s->wake_armed = cqe->flags & IORING_CQE_F_MORE;     /* what it brought is in the inbox */
         }
     }
     io_uring_smp_store_release(s->ring.cq.khead, head);
@@ -584,7 +577,9 @@ static int uring_open(even_loop *loop, const even_loop_options *options)
     if (!s)
         return -ENOMEM;
     s->outer_fd = s->signal_fd = -1;
-    int rc = ring_make(s);
+    int rc = s->wake_fd = even__wake_open();
+    if (rc >= 0 && (rc = ring_make(s)) < 0)
+        close(s->wake_fd);
     if (rc < 0) {
         even__free(s);
         return rc;
@@ -690,8 +685,6 @@ static void uring_close(even_loop *loop)
     end_list(s, &s->canceling, false);
     end_list(s, &s->waiting, ours);
     end_list(s, &s->held, ours);
-    if (loop->wake.state != EVEN__OP_IDLE)
-        even__op_done(&loop->wake, -ECANCELED);
     while (end_all(s) || !even__queue_is_empty(&s->waiting))    /* ends, unless ends start operations for ever */
         end_list(s, &s->waiting, ours);
     even_handle *records[] = { &s->arming, &s->armed, &s->disarming };
@@ -705,6 +698,7 @@ static void uring_close(even_loop *loop)
         close(s->outer_fd);
         close(s->signal_fd);
     }
+    close(s->wake_fd);
     even__uring_buffers_free(s);
     even__free(s->ports);
     even__free(s);
@@ -722,8 +716,6 @@ static int64_t uring_now(even_loop *loop)
 static void uring_start(even_loop *loop, even_op *op)
 {
     struct even__uring_state *s = loop->backend_state;
-    if (even__unlikely(op == &loop->wake))
-        return;     /* fill() arms its poll, unless that still stands */
     if (op->kind == EVEN_OP_CONNECT)
         op->args.connect.phase = CONNECT_FIRST;
     even__queue_append(&s->waiting, &op->handle);
@@ -739,6 +731,12 @@ static void uring_cancel(even_loop *loop, even_op *op)
     op->state = EVEN__OP_CANCELING;
 }
 
+static void uring_wake(even_loop *loop)
+{
+    const struct even__uring_state *s = loop->backend_state;
+    even__wake_write(s->wake_fd);
+}
+
 static int uring_fd(even_loop *loop)
 {
     struct even__uring_state *s = loop->backend_state;
@@ -752,7 +750,7 @@ static int uring_fd(even_loop *loop)
     if (rc >= 0)
         rc = (int)even__sys(epoll_ctl(outer, EPOLL_CTL_ADD, signal_fd, &e));
     if (rc >= 0)
-        rc = (int)even__sys(epoll_ctl(outer, EPOLL_CTL_ADD, loop->wake_fd, &e));
+        rc = (int)even__sys(epoll_ctl(outer, EPOLL_CTL_ADD, s->wake_fd, &e));
     if (rc >= 0) {
         s->outer_fd = outer;
         s->signal_fd = signal_fd;
@@ -908,6 +906,7 @@ const struct even__backend even__uring = {
     .receive = even__uring_receive,
     .watch = uring_watch,
     .unwatch = uring_unwatch,
+    .wake = uring_wake,
     .poll = uring_poll,
     .peek = uring_peek,
     .fd = uring_fd,

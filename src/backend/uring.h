@@ -19,6 +19,7 @@ struct even__uring_state {
     unsigned pending;           /* operations and records in the kernel */
     unsigned enters;            /* of this run */
     uint64_t owner;             /* the thread whose ring it is; 0 as long as it is nobody's */
+    int wake_fd;                /* one multishot poll of the ring's looks at it */
     int outer_fd, signal_fd;    /* of embedding: the epoll set, the ring's eventfd; -1 */
     struct even__uring_buffers *buffers;                        /* for receivers; NULL before the first */
     bool made, attached, registered, detaching;

@@ -1,17 +1,14 @@
 /* What other threads, and signal handlers, may hold of a loop: where they push handles, and what wakes it.
  *
- * A push is one compare-and-swap, and a call of the kernel only if the loop sleeps. That the loop does not fall asleep over a
+ * A push is one compare-and-swap, and a backend's wake() only if the loop sleeps. That the loop does not fall asleep over a
  * push: it says `asleep` first and looks at the inbox then; the push fills the inbox first and looks at `asleep` then; in the
  * total order of these four (all seq_cst) one of the two sees the other.
  *
  * The close of a loop is a push, too: of `closed`, behind which nothing can be pushed. Who wakes the loop needs its backend, so
  * the close waits until nobody is `inside` any more; who comes later finds `closed` there.
  */
-#include "../base/sys.h"
 #include "loop.h"
 #include <sched.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 /* The end of the stack: a handle that was pushed has a link in any case, so that a second push is noticed. */
 static even_handle end;
@@ -25,14 +22,10 @@ static even_loop *loop_of(even_door *door)
 
 static even__noinline void wake(even_door *door)
 {
-    int saved = errno;
     atomic_fetch_add(&door->inside, 1);
-    if (atomic_load(&door->inbox) != &closed && atomic_exchange(&door->asleep, false)) {
-        uint64_t one = 1;
-        (void)!write(loop_of(door)->wake_fd, &one, sizeof one);     /* can only fail when it is full, which wakes as well */
-    }
+    if (atomic_load(&door->inbox) != &closed && atomic_exchange(&door->asleep, false))
+        loop_of(door)->backend->wake(loop_of(door));
     atomic_fetch_sub(&door->inside, 1);
-    errno = saved;
 }
 
 static inline int push(even_door *door, even_handle *h, const char *who, const void *site)
@@ -121,32 +114,4 @@ void even__door_close(even_loop *loop)
     queue_all(loop, atomic_exchange(&loop->door.inbox, &closed));
     while (atomic_load(&loop->door.inside) && !even__loop_is_parents(loop))     /* bounded: they come from one call */
         sched_yield();
-}
-
-/* ---- the descriptor that wakes it ---- */
-
-static void woken(even_op *op)
-{
-    even_loop *loop = even__container_of(op, even_loop, wake);
-    if (!loop->closing)
-        even_op_read(&loop->wake, loop->wake_fd, &loop->wake_value, sizeof loop->wake_value);
-}
-
-int even__wake_open(even_loop *loop)
-{
-    int fd = (int)even__sys(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    if (fd < 0)
-        return fd;
-    loop->wake_fd = fd;
-    even_op_init(&loop->wake, loop, NULL);
-    loop->wake.complete = woken;
-    even_op_read(&loop->wake, fd, &loop->wake_value, sizeof loop->wake_value);
-    return 0;
-}
-
-void even__wake_close(even_loop *loop)
-{
-    if (loop->wake_fd >= 0)
-        close(loop->wake_fd);
-    loop->wake_fd = -1;
 }

@@ -170,13 +170,10 @@ int even_loop_new(even_loop **out, const even_loop_options *options)
     even__queue_init(&loop->flushing);
     even__queue_init(&loop->watches);
     even__receivers_open(loop);
-    loop->wake_fd = -1;
     loop->pid = getpid();
     loop->forks = even__forks;
     even__trace_open();
     int rc = even__backend_open(loop, options);
-    if (rc == 0 && (rc = even__wake_open(loop)) < 0)
-        loop->backend->close(loop);
     if (rc < 0) {
         even__door_close(loop);
         even_door_unref(&loop->door);
@@ -215,7 +212,6 @@ int even_loop_close(even_loop *loop)
     for (uint32_t i = 1; i <= loop->timers.count; i++)
         loop->timers.slot[i].timer->index = 0;
     even__timers_done(&loop->timers);
-    even__wake_close(loop);
     even__report_untold();
     if (loop->ignores_sigpipe)
         even__sigpipe_restore();

@@ -22,7 +22,7 @@ struct even__timers {
 /* See door.c. */
 struct even_door {
     _Atomic(even_handle *) inbox;   /* what was pushed, the last first; NULL: nothing was */
-    _Atomic bool asleep;            /* a push must wake the loop */
+    _Atomic bool asleep;            /* a push must wake the backend */
     _Atomic unsigned inside;        /* how many are just waking it */
     _Atomic unsigned refs;          /* the loop's own until it is closed, and those of other threads */
 };
@@ -52,10 +52,6 @@ struct even_loop {
     uint64_t random;                /* state of the generator; 0 without a seed */
     bool seeded;
     even_handle watches;            /* all that were started */
-
-    int wake_fd;                    /* a push writes to it where the loop is asleep */
-    uint64_t wake_value;
-    even_op wake;                   /* reads it */
 
     /* Receivers. */
     even_handle receivers;          /* those that are active, or keep something */
@@ -155,8 +151,6 @@ static inline void even__door_awake(even_loop *loop)
 {
     atomic_store_explicit(&loop->door.asleep, false, memory_order_relaxed);
 }
-int even__wake_open(even_loop *loop);
-void even__wake_close(even_loop *loop);
 #define even__inbox_take even__door_take
 #define even__inbox_sleep even__door_sleep
 #define even__inbox_awake even__door_awake
