@@ -5,8 +5,8 @@
  */
 #define EVEN_SHORT_NAMES
 #include <evenloop.h>
+#include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 
 enum { QUEUES = 2, CUSTOMERS = 3, COINS = 10 * 1000 * 1000 };
 
@@ -69,7 +69,7 @@ async(int, coin_queue, (struct figures *, f))
 async(int, open_the_shop)
 {
     struct figures cards = { 0 }, coins = { 0 };
-    bool is_sim = strcmp(even_loop_backend(even_running_loop()), "sim") == 0;
+    bool is_sim = even_loop_properties(even_running_loop()) & EVEN_LOOP_VIRTUAL_TIME;
 
     printf("%d queues of %d customers, one cashier\n", QUEUES, CUSTOMERS);
 

@@ -66,8 +66,19 @@ EVEN_API int even_loop_close(even_loop *loop);
 /* The loop that runs in this thread, or NULL. (asyncio.get_running_loop) */
 EVEN_API even_loop *even_running_loop(void);
 
-/* "uring", "epoll" or "sim". */
+/* "uring", "epoll" or "sim": to be shown. What a program does differently on one of them is asked of its properties. */
 EVEN_API const char *even_loop_backend(const even_loop *loop);
+
+/* What the loop's backend is like: those of these that hold. */
+enum {
+    EVEN_LOOP_VIRTUAL_TIME = 1,     /* its clock jumps to what comes next. Nothing of the world can be waited for: no signal, no
+                                     * process, no name server */
+    EVEN_LOOP_REAL_FILES = 2,       /* operations and watches work on every descriptor of the system; else on the loop's own
+                                     * sockets, and on others only where they need not wait */
+    EVEN_LOOP_TRIES_FIRST = 4       /* a start makes the system call at once, and tells a pass later: who makes the call himself
+                                     * first, and starts an operation for the rest alone, pays no more and knows sooner */
+};
+EVEN_API unsigned even_loop_properties(const even_loop *loop);
 
 /* The loop's clock, in seconds: monotonic, its zero anywhere. (loop.time) */
 EVEN_API double even_time(even_loop *loop);

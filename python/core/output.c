@@ -285,10 +285,10 @@ void output_init(struct output *o, int fd, bool socket, bool apart)
     o->fd = fd;
     o->socket = socket;
     o->apart = apart;
-    /* Many messages in a pass; and epoll's operation would make the same call, and be told of a pass later. What is a socket
-     * in the simulation, only operations know. */
-    const char *backend = even_loop_backend(o->held.loop->core);
-    o->tries_first = apart || strcmp(backend, "epoll") == 0 || (!socket && strcmp(backend, "sim") == 0);
+    /* First: many messages in a pass; or where an operation's start makes the same call, and tells a pass later. What is a
+     * socket of the simulation, only operations know. */
+    const unsigned properties = even_loop_properties(o->held.loop->core);
+    o->tries_first = apart || properties & EVEN_LOOP_TRIES_FIRST || (!socket && !(properties & EVEN_LOOP_REAL_FILES));
     even_op_init(&o->op, o->held.loop->core, sent);
     o->flush.run = flush;
 }

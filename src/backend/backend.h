@@ -21,7 +21,9 @@
 enum even__op_state { EVEN__OP_IDLE, EVEN__OP_PENDING, EVEN__OP_CANCELING, EVEN__OP_BACKEND };
 
 struct even__backend {
-    const char *name;
+    const char *name;       /* to be chosen by, and shown: nobody compares it, nor the address of this */
+    unsigned properties;    /* EVEN_LOOP_VIRTUAL_TIME, ... */
+    bool by_name_only;      /* never the default */
 
     /* Make and unmake the state in loop->backend_state. close() ends what is still pending (it is called by any thread,
      * after detach()). 0 or a negative errno. */

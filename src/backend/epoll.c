@@ -683,6 +683,7 @@ static const struct even__net net = {
 
 const struct even__backend even__epoll = {
     .name = "epoll",
+    .properties = EVEN_LOOP_REAL_FILES | EVEN_LOOP_TRIES_FIRST,
     .open = open_state,
     .close = close_state,
     .attach = attach,

@@ -24,9 +24,9 @@ int even__backend_open(even_loop *loop, const even_loop_options *options)
 
     if (!name || !*name) {
         int rc = -EVEN_EBACKEND;
-        /* io_uring may be forbidden (EPERM), absent (ENOSYS) or too old: quietly the next one then. sim is never a default. */
-        for (size_t i = 0; i < sizeof all / sizeof *all && all[i] != &even__sim; i++)
-            if ((rc = open_with(loop, all[i], options)) == 0)
+        /* io_uring may be forbidden (EPERM), absent (ENOSYS) or too old: quietly the next one then. */
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            if (!all[i]->by_name_only && (rc = open_with(loop, all[i], options)) == 0)
                 return 0;
         return rc;
     }

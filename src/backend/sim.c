@@ -213,7 +213,7 @@ static void sim_submit(even_loop *loop)
 
 void even__sim_jobs(even_loop *loop, int change)
 {
-    if (loop->backend != &even__sim)
+    if (!even__loop_has(loop, EVEN_LOOP_VIRTUAL_TIME))
         return;
     struct even__sim_state *sim = even__sim_of(loop);
     sim->jobs += change;
@@ -234,6 +234,8 @@ void even__sim_fail_accepts(even_loop *loop, uint32_t count, int error)
 
 const struct even__backend even__sim = {
     .name = "sim",
+    .properties = EVEN_LOOP_VIRTUAL_TIME,
+    .by_name_only = true,
     .open = sim_open,
     .close = sim_close,
     .attach = sim_attach,

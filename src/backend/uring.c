@@ -896,6 +896,7 @@ static void uring_unwatch(even_loop *loop, even_watch *w)
 
 const struct even__backend even__uring = {
     .name = "uring",
+    .properties = EVEN_LOOP_REAL_FILES,
     .open = uring_open,
     .close = uring_close,
     .attach = uring_attach,

@@ -351,7 +351,7 @@ int even_process_watch(even_loop *loop, even_process *p, pid_t pid, void (*run)(
     p->pid = pid;
     p->handle.run = run;
     p->descriptor = -1;
-    if (loop->backend == &even__sim)
+    if (even__loop_has(loop, EVEN_LOOP_VIRTUAL_TIME))
         return -EOPNOTSUPP;     /* processes end in real time */
     if (pid <= 0)
         return -ECHILD;

@@ -149,7 +149,7 @@ bool even__resolve_start(struct even__resolve *r, even_loop *loop, const char *h
     *r = (struct even__resolve){ .handle = EVEN_HANDLE(done), .loop = loop };
     if (!hints)
         hints = &none;
-    if (settle_at_once(r, host, service, hints, loop->backend == &even__sim))
+    if (settle_at_once(r, host, service, hints, even__loop_has(loop, EVEN_LOOP_VIRTUAL_TIME)))
         return true;
     r->status = even__resolver_ask(r, host, service, hints);
     return r->status < 0;

@@ -100,7 +100,7 @@ int even_signal_start(even_loop *loop, even_signal *w, int number, void (*run)(e
     int rc = 0;
 
     memset(w, 0, sizeof *w);
-    if (loop->backend == &even__sim)
+    if (even__loop_has(loop, EVEN_LOOP_VIRTUAL_TIME))
         return -EOPNOTSUPP;     /* signals come in real time */
     if (number <= 0 || number >= _NSIG || number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL)
         return -EINVAL;

@@ -246,6 +246,11 @@ const char *even_loop_backend(const even_loop *loop)
     return loop->backend->name;
 }
 
+unsigned even_loop_properties(const even_loop *loop)
+{
+    return loop->backend->properties;
+}
+
 int64_t even_time_ns(even_loop *loop)
 {
     return loop->backend->now(loop);

@@ -83,6 +83,11 @@ static inline bool even__loop_is_parents(const even_loop *loop)
     return even__unlikely(loop->forks != even__forks);
 }
 
+static inline bool even__loop_has(const even_loop *loop, unsigned property)
+{
+    return loop->backend->properties & property;
+}
+
 /* One pass. 0, or the failure that ends the run. */
 int even__loop_pass(even_loop *loop, bool may_block);
 

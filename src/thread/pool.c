@@ -349,7 +349,7 @@ static void run_here(even_handle *h)
 
 int even__job_start(struct even__job *job, struct even__tenant *tenant, even_loop *loop)
 {
-    const bool here = loop->backend == &even__sim;
+    const bool here = even__loop_has(loop, EVEN_LOOP_VIRTUAL_TIME);
     job->handle = (even_handle)EVEN_HANDLE(here ? run_here : come_back);
     job->loop = loop;
     job->door = here ? NULL : even_loop_door(loop);
