@@ -27,6 +27,7 @@
  */
 #include "../base/sys.h"
 #include "../loop/loop.h"
+#include "chain.h"
 #include "net.h"
 #include "wake.h"
 #include <limits.h>
@@ -49,9 +50,10 @@ static const uint32_t EDGE = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLE
 
 /* What is remembered of a descriptor. All zero: nothing. */
 struct slot {
-    even_op *pending[LISTS];        /* circular, in the order of their starts; no head, because the table moves */
+    even_op *pending[LISTS];        /* each a chain */
     even_watch *watch[2];
     uint32_t events;                /* as registered; 0: it is not */
+    uint32_t polled;                /* what pending[ANY] wants, and perhaps what some wanted that are over by now */
     uint32_t generation;            /* of the registration */
     uint8_t dry;                    /* bit IN, OUT: would give EAGAIN; only while registered as EDGE */
     bool irregular;                 /* a hang-up, an error or urgent data was seen */
@@ -112,29 +114,6 @@ static struct slot *find_or_grow(struct state *e, int fd)
     return &slot[fd];
 }
 
-static inline even_op *op_of(even_handle *h)
-{
-    return even__container_of(h, even_op, handle);
-}
-
-static inline void list_append(even_op **first, even_op *op)
-{
-    if (*first) {
-        even__queue_append(&(*first)->handle, &op->handle);
-    } else {
-        even__check(op->handle.next == NULL);
-        op->handle.next = op->handle.prev = &op->handle;
-        *first = op;
-    }
-}
-
-static inline void list_remove(even_op **first, even_op *op)
-{
-    if (*first == op)
-        *first = op->handle.next == &op->handle ? NULL : op_of(op->handle.next);
-    even__queue_remove(&op->handle);
-}
-
 static inline void finish(struct state *e, even_op *op, long result)
 {
     op->result = (int32_t)result;
@@ -147,7 +126,7 @@ static void finish_all(struct state *e, struct slot *s, int result)
     for (int list = 0; list < LISTS; list++) {
         while (s->pending[list]) {
             even_op *op = s->pending[list];
-            list_remove(&s->pending[list], op);
+            even__chain_remove(&s->pending[list], op);
             finish(e, op, result);
         }
     }
@@ -169,19 +148,22 @@ static bool is_watched(const struct slot *s)
     return s->watch[IN] || s->watch[OUT];
 }
 
+/* What a poll wants. */
+static uint32_t asked(const even_op *op)
+{
+    return (uint32_t)op->args.poll.events & (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP);
+}
+
 static uint32_t wanted(const struct slot *s)
 {
-    const even_op *first = s->pending[ANY], *op = first;
-    uint32_t events = 0;
+    uint32_t events = s->pending[ANY] ? s->polled : 0;
 
     if (!is_watched(s))     /* an edge-triggered registration costs nothing while nobody waits: it stays */
-        return s->pending[IN] || s->pending[OUT] || first || s->events == EDGE ? EDGE : 0;
+        return s->pending[IN] || s->pending[OUT] || s->pending[ANY] || s->events == EDGE ? EDGE : 0;
     if (s->watch[IN] || s->pending[IN])
         events |= EPOLLIN;
     if (s->watch[OUT] || s->pending[OUT])
         events |= EPOLLOUT;
-    for (; op; op = op_of(op->handle.next) == first ? NULL : op_of(op->handle.next))
-        events |= (uint32_t)op->args.poll.events & (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP);
     return events;
 }
 
@@ -331,7 +313,7 @@ static void run_list(even_loop *loop, struct slot *s, int list)
         long r = try(op);
         if (!settle(loop, s, op, r))
             return;
-        list_remove(&s->pending[list], op);
+        even__chain_remove(&s->pending[list], op);
         finish(loop->backend_state, op, r);
     }
 }
@@ -345,9 +327,11 @@ static void wait_for(even_loop *loop, even_op *op, bool make_sure)
         finish(e, op, -ENOMEM);
         return;
     }
-    list_append(&s->pending[list], op);
+    if (list == ANY)
+        s->polled = (s->pending[ANY] ? s->polled : 0) | asked(op);
+    even__chain_append(&s->pending[list], op);
     if ((rc = update(loop, op->fd, s, make_sure)) < 0) {
-        list_remove(&s->pending[list], op);
+        even__chain_remove(&s->pending[list], op);
         finish(e, op, rc);
     }
 }
@@ -429,7 +413,7 @@ static void cancel(even_loop *loop, even_op *op)
         return;
     struct slot *s = find(e, op->fd);
     int list = even__op_row(op)->waits;
-    list_remove(&s->pending[list], op);
+    even__chain_remove(&s->pending[list], op);
     finish(e, op, -ECANCELED);
     if (s->pending[list] && does_not_wait(s->pending[list]))    /* its turn has come */
         run_list(loop, s, list);
@@ -519,11 +503,14 @@ static void dispatch(even_loop *loop, const struct epoll_event *event)
         run_list_at_edge(loop, s, IN);
     if (seen & (EPOLLOUT | unasked))
         run_list_at_edge(loop, s, OUT);
+    s->polled = 0;
     for (even_op *op = s->pending[ANY], *next; op; op = next) {
-        next = op_of(op->handle.next) == s->pending[ANY] ? NULL : op_of(op->handle.next);
+        next = even__op_of(op->handle.next) == s->pending[ANY] ? NULL : even__op_of(op->handle.next);
         if (seen & ((uint32_t)op->args.poll.events | unasked)) {
-            list_remove(&s->pending[ANY], op);
+            even__chain_remove(&s->pending[ANY], op);
             finish(e, op, (long)(seen & ((uint32_t)op->args.poll.events | unasked)));
+        } else {
+            s->polled |= asked(op);
         }
     }
     if (is_watched(s)) {
@@ -576,7 +563,7 @@ static int poll_events(even_loop *loop, int64_t timeout)
     even__queue_init(&batch);
     even__queue_splice(&batch, &e->done);
     while (!even__queue_is_empty(&batch)) {
-        even_op *op = op_of(batch.next);
+        even_op *op = even__op_of(batch.next);
         even__queue_remove(&op->handle);
         even__op_done(op, op->result);
     }
@@ -623,7 +610,7 @@ static void close_state(even_loop *loop)
     for (uint32_t fd = 0; fd < e->slots; fd++)
         finish_all(e, &e->slot[fd], -ECANCELED);
     while (!even__queue_is_empty(&e->done)) {   /* bounded: what completing one starts ends at once */
-        even_op *op = op_of(e->done.next);
+        even_op *op = even__op_of(e->done.next);
         even__queue_remove(&op->handle);
         even__op_done(op, op->result);
     }

@@ -37,8 +37,9 @@ struct even__sim_socket {
     struct even__sim_socket *peer, *bound_next;
     even_handle all, active;
 
-    even_handle in, out, polls;     /* operations that wait */
-    uint32_t pending, cancels;      /* how many wait; how many of them shall not */
+    even_handle in, out, polls;     /* operations that wait, */
+    even_handle canceled;           /* and those that shall not, and were not the first of theirs */
+    uint32_t pending;               /* how many there are */
     even_op *connect;               /* the one that began to connect */
     even_watch *watch[2];           /* for reading, for writing */
 

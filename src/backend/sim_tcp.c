@@ -62,6 +62,7 @@ struct even__sim_socket *even__sim_socket_new(struct even__sim_state *sim, int f
     even__queue_init(&s->in);
     even__queue_init(&s->out);
     even__queue_init(&s->polls);
+    even__queue_init(&s->canceled);
     even__queue_init(&s->accepted);
     even__queue_init(&s->waiting);
     even__queue_append(&sim->all, &s->all);
@@ -509,20 +510,17 @@ static void serve_queue(struct even__sim_socket *s, even_handle *queue)
     even_handle now, *next;
     even__queue_init(&now);
     even__queue_splice(&now, queue);
-    for (even_handle *h = now.next; h != &now && !(wait && !s->cancels); h = next) {
+    for (even_handle *h = now.next; h != &now && !wait; h = next) {
         next = h->next;
         even_op *op = even__container_of(h, even_op, handle);
         bool cancel = op->state == EVEN__OP_CANCELING;
-        if (wait && !cancel)
-            continue;
         /* A cancel may come too late, which only a seed makes happen. */
-        int rc = cancel && (wait || !even__sim_perhaps(s->loop)) ? -ECANCELED : try_any(s, op);
+        int rc = cancel && !even__sim_perhaps(s->loop) ? -ECANCELED : try_any(s, op);
         if (rc == WAITS && !cancel) {
             wait = queue != &s->polls;
             continue;
         }
         even__queue_remove(h);
-        s->cancels -= cancel;
         if (s->connect == op)
             s->connect = NULL;
         s->pending--;
@@ -534,10 +532,22 @@ static void serve_queue(struct even__sim_socket *s, even_handle *queue)
     even__queue_splice(queue, &now);
 }
 
+/* They were behind another one, so that none of them can have begun. */
+static void end_canceled(struct even__sim_socket *s)
+{
+    while (!even__queue_is_empty(&s->canceled)) {   /* bounded: an end cancels nothing */
+        even_op *op = even__container_of(s->canceled.next, even_op, handle);
+        even__queue_remove(&op->handle);
+        s->pending--;
+        even__sim_done(even__sim_state_of(s), op, -ECANCELED);
+    }
+}
+
 static void serve(struct even__sim_socket *s)
 {
     struct even__sim_state *sim = even__sim_state_of(s);
     sim->current = s;
+    end_canceled(s);
     bool in_first = !even__sim_perhaps(s->loop);
     serve_queue(s, in_first ? &s->in : &s->out);
     serve_queue(s, in_first ? &s->out : &s->in);
@@ -598,17 +608,19 @@ int64_t even__sim_net_next(struct even__sim_state *sim)
     return t ? t->deadline : INT64_MAX;
 }
 
+static even_handle *queue_of(struct even__sim_socket *s, const even_op *op)
+{
+    if (op->kind == EVEN_OP_POLL || op->kind == EVEN_OP_RECEIVE)
+        return &s->polls;
+    return even__op_row(op)->waits == EVEN__IN ? &s->in : &s->out;
+}
+
 bool even__sim_net_start(struct even__sim_state *sim, even_op *op)
 {
     struct even__sim_socket *s = even__sim_find(sim, op->fd);
     if (!s)
         return false;
-    even_handle *queue = &s->out;
-    if (op->kind == EVEN_OP_POLL || op->kind == EVEN_OP_RECEIVE)
-        queue = &s->polls;
-    else if (even__op_row(op)->waits == EVEN__IN)
-        queue = &s->in;
-    even__queue_append(queue, &op->handle);
+    even__queue_append(queue_of(s, op), &op->handle);
     s->pending++;
     even__sim_mark(s);
     return true;
@@ -619,7 +631,11 @@ void even__sim_net_cancel(struct even__sim_state *sim, even_op *op)
     struct even__sim_socket *s = even__sim_find(sim, op->fd);
     if (!s)
         return;     /* no socket of ours: it ends at the next poll anyway */
-    s->cancels++;
+    even_handle *queue = queue_of(s, op);
+    if (queue != &s->polls && queue->next != &op->handle) {
+        even__queue_remove(&op->handle);
+        even__queue_append(&s->canceled, &op->handle);
+    }
     even__sim_mark(s);
 }
 
@@ -680,6 +696,7 @@ void even__sim_net_close(struct even__sim_state *sim)
         end_all(sim, &s->in);
         end_all(sim, &s->out);
         end_all(sim, &s->polls);
+        end_all(sim, &s->canceled);
     }
     while (!even__queue_is_empty(&sim->all)) {
         struct even__sim_socket *s = even__container_of(sim->all.next, struct even__sim_socket, all);

@@ -14,7 +14,8 @@
  * through a pipe, goes to the kernel's threads, needs two descriptors, and when it is cancelled may leave bytes in the pipe
  * that have left the file and reach nobody. So is a transfer with MSG_WAITALL, and the calls that it then takes: see backend.h.
  *
- * Held are transfers behind another one of their descriptor: the kernel would let them overtake each other.
+ * Held, in a queue of each lane, are transfers behind another one of their descriptor: the kernel would let them overtake each
+ * other.
  *
  * A ring belongs to the thread that enabled it, so detach() takes back what is in the kernel: whatever ends there only
  * because of that goes to `waiting` again, in its old order.
@@ -29,6 +30,7 @@
  */
 #include "uring.h"
 #include "../base/sys.h"
+#include "chain.h"
 #include "net.h"
 #include "wake.h"
 #include <poll.h>
@@ -50,8 +52,9 @@ enum {
     FAILURES_MAX = 1000
 };
 
-/* GRANTED: it waits, but its lane is its own already, so that nothing of its lane can come before it. */
-enum { SUBMITTED = EVEN__OP_BACKEND, GRANTED };
+/* HELD: in its lane, behind the one that has it. GRANTED: it waits, but its lane is its own already, so that nothing of its
+ * lane can come before it. */
+enum { SUBMITTED = EVEN__OP_BACKEND, HELD, GRANTED };
 
 /* What a completion's user_data points to; an operation's address has none of these bits. */
 enum { FOR_NOBODY = 0, FOR_RECORD = 1, FOR_WAKE = 2 };
@@ -67,13 +70,12 @@ struct record {
     bool in_kernel;
 };
 
-/* By descriptor. */
+/* By descriptor. The kernel does not keep the order of several transfers in one direction: one has the lane, those behind it
+ * are held. */
 struct port {
     struct record *in, *out;    /* who watches it */
-    struct lane {
-        bool busy;              /* a transfer has it: the kernel does not keep the order of several */
-        bool held;              /* and one may be waiting for its end */
-    } lane[2];
+    even_op *held[2];           /* circular, in the order of their starts; no head, because the table moves */
+    bool busy[2];
 };
 
 /* Threads, by a number that is never used again (the kernel's and pthread's are). */
@@ -84,11 +86,6 @@ static uint64_t this_thread(void)
     if (!id)
         id = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
     return id;
-}
-
-static even_op *op_of(even_handle *h)
-{
-    return even__container_of(h, even_op, handle);
 }
 
 static struct record *record_of(even_handle *h)
@@ -256,27 +253,28 @@ static bool lane_enter(struct even__uring_state *s, even_op *op, int which)
         move(&s->ended, &op->handle);
         return false;
     }
-    if (even__unlikely(p->lane[which].busy)) {
-        p->lane[which].held = true;
-        move(&s->held, &op->handle);
+    if (even__unlikely(p->busy[which])) {
+        even__queue_remove(&op->handle);
+        even__chain_append(&p->held[which], op);
+        op->state = HELD;
         return false;
     }
-    p->lane[which].busy = true;
+    p->busy[which] = true;
     return true;
 }
 
 /* It is over: the lane is the next one's. */
 static void lane_leave(struct even__uring_state *s, int fd, int which)
 {
-    struct lane *lane = &s->ports[fd].lane[which];
-    if (even__unlikely(lane->held))
-        for (even_handle *h = s->held.next; h != &s->held; h = h->next)
-            if (op_of(h)->fd == fd && lane_of(op_of(h)) == which) {
-                op_of(h)->state = GRANTED;
-                move(&s->waiting, h);
-                return;
-            }
-    lane->busy = lane->held = false;
+    struct port *p = &s->ports[fd];
+    even_op *next = p->held[which];
+    if (even__unlikely(next)) {
+        even__chain_remove(&p->held[which], next);
+        even__queue_append(&s->waiting, &next->handle);
+        next->state = GRANTED;
+    } else {
+        p->busy[which] = false;
+    }
 }
 
 /* ---- handing over ---- */
@@ -365,7 +363,7 @@ static bool fill(struct even__uring_state *s)
         even_handle *h = s->canceling.next;
         if (!(sqe = next_entry(s)))
             return false;
-        prepare_cancel(sqe, (uint64_t)(uintptr_t)op_of(h), 0);
+        prepare_cancel(sqe, (uint64_t)(uintptr_t)even__op_of(h), 0);
         move(&s->submitted, h);
     }
     while (!even__queue_is_empty(&s->disarming)) {
@@ -389,7 +387,7 @@ static bool fill(struct even__uring_state *s)
         move(&s->armed, h);
     }
     while (!even__queue_is_empty(&s->waiting)) {
-        even_op *op = op_of(s->waiting.next);
+        even_op *op = even__op_of(s->waiting.next);
         int lane = lane_of(op);
         if (lane >= 0 && op->state != GRANTED) {
             if (!lane_enter(s, op, lane))
@@ -561,7 +559,7 @@ static bool end_all(struct even__uring_state *s)
     if (even__likely(even__queue_is_empty(&ended)))
         return false;
     while (!even__queue_is_empty(&ended)) {
-        even_op *op = op_of(ended.next);
+        even_op *op = even__op_of(ended.next);
         even__queue_remove(&op->handle);
         even__op_done(op, op->result);
     }
@@ -585,7 +583,7 @@ static int uring_open(even_loop *loop, const even_loop_options *options)
         return rc;
     }
     s->loop = loop;
-    even_handle *lists[] = { &s->waiting, &s->held, &s->submitted, &s->canceling, &s->ended,
+    even_handle *lists[] = { &s->waiting, &s->submitted, &s->canceling, &s->ended,
                              &s->arming, &s->armed, &s->disarming };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         even__queue_init(lists[i]);
@@ -628,8 +626,8 @@ static void cancel_all(struct even__uring_state *s)
     struct io_uring_sqe *sqe;
     for (size_t i = 0; i < 2; i++)
         for (even_handle *h = ops[i]->next; h != ops[i]; h = h->next)
-            if ((op_of(h)->state == SUBMITTED || op_of(h)->state == EVEN__OP_CANCELING) && (sqe = next_entry(s)))
-                prepare_cancel(sqe, (uint64_t)(uintptr_t)op_of(h), 0);
+            if ((even__op_of(h)->state == SUBMITTED || even__op_of(h)->state == EVEN__OP_CANCELING) && (sqe = next_entry(s)))
+                prepare_cancel(sqe, (uint64_t)(uintptr_t)even__op_of(h), 0);
     for (size_t i = 0; i < 2; i++)
         for (even_handle *h = records[i]->next; h != records[i]; h = h->next)
             if (record_of(h)->in_kernel && (sqe = next_entry(s)))
@@ -665,7 +663,7 @@ static void uring_detach(even_loop *loop)
 static void end_list(struct even__uring_state *s, even_handle *list, bool carry_out)
 {
     for (even_handle *h = list->next; h != list; h = h->next) {
-        even_op *op = op_of(h);
+        even_op *op = even__op_of(h);
         op->result = carry_out && even__op_is(op, EVEN__OP_CLOSES) ? even__net_close(s->loop, op->fd) : -ECANCELED;
     }
     even__queue_splice(&s->ended, list);
@@ -684,7 +682,12 @@ static void uring_close(even_loop *loop)
     end_list(s, &s->submitted, false);
     end_list(s, &s->canceling, false);
     end_list(s, &s->waiting, ours);
-    end_list(s, &s->held, ours);
+    for (int i = 0; i < 2 * s->ports_count; i++)
+        for (even_op **first = &s->ports[i / 2].held[i % 2], *op; (op = *first);) {
+            even__chain_remove(first, op);
+            op->result = -ECANCELED;
+            even__queue_append(&s->ended, &op->handle);
+        }
     while (end_all(s) || !even__queue_is_empty(&s->waiting))    /* ends, unless ends start operations for ever */
         end_list(s, &s->waiting, ours);
     even_handle *records[] = { &s->arming, &s->armed, &s->disarming };
@@ -725,7 +728,12 @@ static void uring_cancel(even_loop *loop, even_op *op)
 {
     struct even__uring_state *s = loop->backend_state;
     op->result = -ECANCELED;
-    move(op->state == SUBMITTED ? &s->canceling : &s->ended, &op->handle);
+    if (op->state == HELD) {
+        even__chain_remove(&s->ports[op->fd].held[lane_of(op)], op);
+        even__queue_append(&s->ended, &op->handle);
+    } else {
+        move(op->state == SUBMITTED ? &s->canceling : &s->ended, &op->handle);
+    }
     if (op->state == GRANTED)
         lane_leave(s, op->fd, lane_of(op));
     op->state = EVEN__OP_CANCELING;

@@ -12,7 +12,7 @@ struct even__uring_buffers;
 struct even__uring_state {
     struct io_uring ring;
     even_loop *loop;
-    even_handle waiting, held, submitted, canceling, ended;     /* operations */
+    even_handle waiting, submitted, canceling, ended;     /* operations */
     even_handle arming, armed, disarming;                       /* records */
     struct port *ports;
     int ports_count;
