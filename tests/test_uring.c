@@ -68,6 +68,11 @@ static void *step_loop(void *loop)
     return (void *)(intptr_t)even_loop_step(loop);
 }
 
+static void *timeout_of_loop(void *loop)
+{
+    return (void *)(intptr_t)even_loop_timeout(loop);
+}
+
 static int in_thread(void *(*f)(void *), void *arg)
 {
     pthread_t t;
@@ -264,16 +269,30 @@ TEST(a_connect_fails_in_another_thread, .no_faults = true)
     close(fd);
 }
 
-TEST(another_thread_may_not_step_it)
+TEST(another_thread_may_step_it, .no_faults = true)
 {
     even_loop *loop = new_loop();
+    struct act receive;
+    char byte = 0;
+    int fd[2];
+    pair(fd);
+    act_init(&receive, loop, true);
+    even_op_recv(&receive.op, fd[0], &byte, 1, 0);
+    assert_int_equal(even_loop_step(loop), 0);                  /* this thread lives on */
+    assert_int_equal(in_thread(step_loop, loop), 0);            /* and this one has ended */
     assert_int_equal(even_loop_step(loop), 0);
-    assert_int_equal(in_thread(step_loop, loop), -EVEN_ETHREAD);
-    assert_int_equal(even_loop_step(loop), 0);
-    even_loop_stop(loop);
-    assert_int_equal(even_loop_run_forever(loop), 0);           /* a whole run gives the thread back */
-    assert_int_equal(in_thread(step_loop, loop), 0);
-    assert_int_equal(even_loop_close(loop), 0);                 /* and its thread is gone: any may close it */
+    assert_int_equal(in_thread(timeout_of_loop, loop), -1);
+    assert_int_equal(receive.ended, 0);
+    assert_int_equal(write(fd[1], "xy", 2), 2);
+    assert_int_equal(in_thread(run_forever, loop), 0);
+    assert_int_equal(receive.ended, 1);
+    assert_int_equal(receive.op.result, 1);
+    assert_int_equal(byte, 'x');
+    assert_int_equal(recv(fd[0], &byte, 1, 0), 1);              /* no ring of before took the other one */
+    assert_int_equal(byte, 'y');
+    assert_int_equal(io_urings_open(), 1);
+    assert_int_equal(even_loop_close(loop), 0);
+    close(fd[0]), close(fd[1]);
 }
 
 TEST(a_thread_that_only_stepped_is_gone, .no_faults = true)

@@ -53,7 +53,9 @@ typedef struct even_loop_options {
     uint64_t seed;          /* sim alone: permutes what is free to come in any order; 0: EVENLOOP_SEED, else FIFO */
 } even_loop_options;
 
-/* Make a loop. `options` may be NULL. It may be run in one thread, then in another, and closed in a third.
+/* Make a loop. `options` may be NULL. It may be run or stepped in one thread, then in another, which need not wait for the
+ * first one's end, and closed in a third; but not while tasks of C are in it, which stay in their thread. On io_uring each change
+ * costs a new ring, and all that is pending is asked for anew.
  * Errors: -EVEN_EBACKEND (an unknown name, or a backend that this kernel refuses), -ENOMEM, -EMFILE, ...
  * (asyncio.new_event_loop) */
 EVEN_API int even_loop_new(even_loop **loop, const even_loop_options *options);

@@ -5,8 +5,8 @@
  *  - an operation that is pending is linked in nothing but the backend's own lists (its handle's links are the
  *    backend's until it completes), and its memory stays.
  * What it must do:
- *  - end every started operation exactly once, with even__op_done(), and only from inside poll() or close(): never
- *    from inside start() or cancel();
+ *  - end every started operation exactly once, with even__op_done(), and only from inside poll(), attach(), detach() or
+ *    close(): never from inside start() or cancel();
  *  - touch nothing of an operation after that;
  *  - start in order: two sends on one descriptor leave in the order of their starts.
  */
@@ -30,8 +30,8 @@ struct even__backend {
     int (*open)(even_loop *loop, const even_loop_options *options);
     void (*close)(even_loop *loop);
 
-    /* This thread begins, and ends, to use it. Between the two ends of a run nothing is left with the kernel that belongs
-     * to a thread: detach() takes it back, attach() gives it again. */
+    /* This thread begins, and ends, to use it, for a run or for one step: cheap where the same thread does so again. Between the
+     * two nothing is with the kernel that another thread could not take over: its attach() may do that, and end operations. */
     int (*attach)(even_loop *loop);
     void (*detach)(even_loop *loop);
 

@@ -6,8 +6,8 @@
  *   start() -> waiting -> submitted -> over          submission entries are written in poll() and submit() only, so
  *               |   ^      |    ^                    that what has not been handed over is in user space alone: it can
  *               v   |      v    |                    wait for a full ring or for another thread, and be cancelled
- *              held |   canceling                    without asking the kernel
- *               |   |
+ *              held |   canceling                    without asking the kernel. `working` is `submitted` for what one of
+ *               |   |                                the kernel's threads may do
  *   cancel() -> ended -> over
  *
  * A sendfile is a poll, and sendfile(2) when that has come: io_uring has none, and what it offers instead, two splices
@@ -17,12 +17,10 @@
  * Held, in a queue of each lane, are transfers behind another one of their descriptor: the kernel would let them overtake each
  * other.
  *
- * A ring belongs to the thread that enabled it, so detach() takes back what is in the kernel: whatever ends there only
- * because of that goes to `waiting` again, in its old order.
+ * A ring belongs to the thread that enabled it, a loop does not: see "from thread to thread" below.
  *
- * The wake-up descriptor is never read: one multishot poll reports every write to it. It alone stays in the kernel
- * between two runs, for it touches no memory, and a poll left in an old ring does not consume a wake-up that another
- * ring needs.
+ * The wake-up descriptor is never read: one multishot poll reports every write to it, and one that is left in an old ring takes
+ * no wake-up from another ring.
  *
  * The descriptor of a ring does not wake those who poll it when there is only task work to be run (DEFER_TASKRUN). A
  * foreign loop gets an epoll set with what does, edge-triggered: an eventfd that the ring signals, and the wake-up
@@ -30,9 +28,11 @@
  */
 #include "uring.h"
 #include "../base/sys.h"
+#include "../base/thread.h"
 #include "chain.h"
 #include "net.h"
 #include "wake.h"
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -59,7 +59,7 @@ enum { SUBMITTED = EVEN__OP_BACKEND, HELD, GRANTED };
 /* What a completion's user_data points to; an operation's address has none of these bits. */
 enum { FOR_NOBODY = 0, FOR_RECORD = 1, FOR_WAKE = 2 };
 
-/* How far a connect is, its `phase`: one that detach() took back goes on in the socket, and would
+/* How far a connect is, its `phase`: one that was recalled goes on in the socket, and would
  * fail with EALREADY if it were simply issued again. */
 enum { CONNECT_FIRST, CONNECT_WAIT, CONNECT_AGAIN };
 
@@ -77,16 +77,6 @@ struct port {
     even_op *held[2];           /* circular, in the order of their starts; no head, because the table moves */
     bool busy[2];
 };
-
-/* Threads, by a number that is never used again (the kernel's and pthread's are). */
-static uint64_t this_thread(void)
-{
-    static _Atomic uint64_t last;
-    static __thread uint64_t id __attribute__((tls_model("initial-exec")));
-    if (!id)
-        id = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
-    return id;
-}
 
 static struct record *record_of(even_handle *h)
 {
@@ -158,7 +148,7 @@ static void ring_drop(struct even__uring_state *s)
 {
     if (!s->made)
         return;
-    if (s->registered && s->owner != this_thread())
+    if (s->registered && s->owner != even__thread_number())
         s->ring.int_flags = 0;      /* another thread's registration: the same index may be a ring of ours */
     atomic_fetch_add_explicit(&rings_gone, 1, memory_order_release);
     io_uring_queue_exit(&s->ring);
@@ -193,7 +183,7 @@ static int enter(struct even__uring_state *s, unsigned wanted, int64_t timeout, 
 /* Only the thread that owns the ring may; it does in attach() if it could not here. */
 static int ring_signals(struct even__uring_state *s)
 {
-    if (s->outer_fd < 0 || s->signals || !s->made || (s->owner && s->owner != this_thread()))
+    if (s->outer_fd < 0 || s->signals || !s->made || (s->owner && s->owner != even__thread_number()))
         return 0;
     int rc = even__fault_syscall("io_uring_register(EVENTFD)");
     if (rc == 0)
@@ -346,8 +336,35 @@ static void prepare_cancel(struct io_uring_sqe *sqe, uint64_t target, int flags)
     set_data(sqe, NULL, FOR_NOBODY);
 }
 
-/* Write an entry for all that is to be handed over; false if not all found room. Cancels go first, so that they meet
- * nothing that was started after them. Bounded: nothing here starts anything. */
+/* Where an operation stands that the kernel has. */
+static even_handle *list_in_kernel(struct even__uring_state *s, const even_op *op)
+{
+    return even__unlikely(even__op_is(op, EVEN__OP_THREAD)) ? &s->working : &s->submitted;
+}
+
+/* Write an entry for each cancel; false if not all found room. */
+static bool fill_cancels(struct even__uring_state *s)
+{
+    struct io_uring_sqe *sqe;
+    while (!even__queue_is_empty(&s->canceling)) {
+        even_handle *h = s->canceling.next;
+        if (!(sqe = next_entry(s)))
+            return false;
+        prepare_cancel(sqe, (uint64_t)(uintptr_t)even__op_of(h), 0);
+        move(list_in_kernel(s, even__op_of(h)), h);
+    }
+    while (!even__queue_is_empty(&s->disarming)) {
+        even_handle *h = s->disarming.next;
+        if (!(sqe = next_entry(s)))
+            return false;
+        prepare_cancel(sqe, (uint64_t)(uintptr_t)record_of(h) | FOR_RECORD, 0);
+        move(&s->armed, h);
+    }
+    return true;
+}
+
+/* The same for all that is to be handed over. Cancels go first, so that they meet nothing that was started after them. Bounded:
+ * nothing here starts anything. */
 static bool fill(struct even__uring_state *s)
 {
     struct io_uring_sqe *sqe;
@@ -359,20 +376,8 @@ static bool fill(struct even__uring_state *s)
         set_data(sqe, NULL, FOR_WAKE);
         s->wake_armed = true;
     }
-    while (!even__queue_is_empty(&s->canceling)) {
-        even_handle *h = s->canceling.next;
-        if (!(sqe = next_entry(s)))
-            return false;
-        prepare_cancel(sqe, (uint64_t)(uintptr_t)even__op_of(h), 0);
-        move(&s->submitted, h);
-    }
-    while (!even__queue_is_empty(&s->disarming)) {
-        even_handle *h = s->disarming.next;
-        if (!(sqe = next_entry(s)))
-            return false;
-        prepare_cancel(sqe, (uint64_t)(uintptr_t)record_of(h) | FOR_RECORD, 0);
-        move(&s->armed, h);
-    }
+    if (!fill_cancels(s))
+        return false;
     for (even_handle *h = s->arming.next, *next; h != &s->arming; h = next) {
         struct record *r = record_of(h);
         next = h->next;
@@ -401,9 +406,14 @@ static bool fill(struct even__uring_state *s)
         prepare(s, sqe, op);
         op->state = SUBMITTED;
         s->pending++;
-        move(&s->submitted, &op->handle);
+        move(list_in_kernel(s, op), &op->handle);
     }
     return true;
+}
+
+static bool is_in_kernel(const even_op *op)
+{
+    return op->state == SUBMITTED || op->state == EVEN__OP_CANCELING;
 }
 
 /* ---- completions ---- */
@@ -432,15 +442,23 @@ static void mark_received(const even_op *op, int32_t result)
         even__uring_mark_written(a->accept.address, *a->accept.length);
 }
 
-/* It is to be handed over again. While detaching it keeps its place among the others. */
+/* It is to be handed over again. While much is recalled it keeps its place among the others. */
 static void take_back(struct even__uring_state *s, even_op *op)
 {
     op->state = lane_of(op) >= 0 ? GRANTED : EVEN__OP_PENDING;
-    if (!s->detaching)
+    if (!s->recalling)
         move(&s->waiting, &op->handle);
 }
 
-/* A connect that was taken back once: true if it goes on. */
+/* The same for one that the kernel let go before it was over: a connect, which went on in its socket, is looked at first. */
+static void ask_again(struct even__uring_state *s, even_op *op)
+{
+    if (op->kind == EVEN_OP_CONNECT)
+        op->args.connect.phase = CONNECT_WAIT;
+    take_back(s, op);
+}
+
+/* A connect that was recalled once: true if it goes on. */
 static bool connect_goes_on(struct even__uring_state *s, even_op *op, int32_t *result)
 {
     if (op->args.connect.phase == CONNECT_WAIT && *result >= 0) {
@@ -486,10 +504,8 @@ static void op_completed(struct even__uring_state *s, even_op *op, int32_t resul
         bool asked = op->state == EVEN__OP_CANCELING;
         if (result == -EINTR && even__op_is(op, EVEN__OP_CLOSES))
             result = 0;     /* the descriptor is gone all the same: see even__net_close() */
-        else if (!asked && (result == -EINTR || (result == -ECANCELED && s->detaching))) {
-            if (op->kind == EVEN_OP_CONNECT)
-                op->args.connect.phase = CONNECT_WAIT;
-            take_back(s, op);
+        else if (!asked && (result == -EINTR || (result == -ECANCELED && s->recalling))) {
+            ask_again(s, op);
             return;
         }
         if (result == -EINTR)   /* how a cancel ends what one of the kernel's threads was doing */
@@ -522,7 +538,7 @@ static void record_completed(struct even__uring_state *s, struct record *r, int3
         return;
     }
     move(&s->arming, &r->link);
-    if (!(result == -ECANCELED && s->detaching))
+    if (!(result == -ECANCELED && s->recalling))
         even__watch_ready(r->watch, result < 0 ? POLLERR : result);
 }
 
@@ -583,7 +599,7 @@ static int uring_open(even_loop *loop, const even_loop_options *options)
         return rc;
     }
     s->loop = loop;
-    even_handle *lists[] = { &s->waiting, &s->submitted, &s->canceling, &s->ended,
+    even_handle *lists[] = { &s->waiting, &s->submitted, &s->working, &s->canceling, &s->ended,
                              &s->arming, &s->armed, &s->disarming };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         even__queue_init(lists[i]);
@@ -591,14 +607,172 @@ static int uring_open(even_loop *loop, const even_loop_options *options)
     return 0;
 }
 
+/* ---- from thread to thread ----
+ *
+ * A ring is used by the thread that enabled it and by no other. But what waits in it for a socket, a pipe or a terminal to be
+ * ready touches nothing before that thread asks for completions (DEFER_TASKRUN): so it may stay there between two runs, and if
+ * another thread makes the next one, it leaves the ring as it is, and asks for the same in a ring of its own. What one of the
+ * kernel's threads may be at work on (files; closes) can have had its effect, and only this ring will tell: so detach() waits
+ * for the end of it, and takes back what had not begun. */
+
+/* Ask for the end of what is in the kernel of these; what finds no room now is asked in another round. One by one, because the
+ * kernel would look for them all (CANCEL_ANY) in quadratic time. */
+static void cancel_ops(struct even__uring_state *s, const even_handle *list)
+{
+    struct io_uring_sqe *sqe;
+    for (even_handle *h = list->next; h != list; h = h->next)
+        if (is_in_kernel(even__op_of(h)) && (sqe = next_entry(s)))
+            prepare_cancel(sqe, (uint64_t)(uintptr_t)even__op_of(h), 0);
+}
+
+static void cancel_records(struct even__uring_state *s, const even_handle *list)
+{
+    struct io_uring_sqe *sqe;
+    for (even_handle *h = list->next; h != list; h = h->next)
+        if (record_of(h)->in_kernel && (sqe = next_entry(s)))
+            prepare_cancel(sqe, (uint64_t)(uintptr_t)record_of(h) | FOR_RECORD, 0);
+}
+
+static unsigned count_in_kernel(const even_handle *list)
+{
+    unsigned n = 0;
+    for (even_handle *h = list->next; h != list; h = h->next)
+        n += is_in_kernel(even__op_of(h));
+    return n;
+}
+
+/* Let the kernel let go of all that it has, or only of what its threads may be at work on, and wait for that. What ends only
+ * because of this stands in its old list then, taken back. Only the ring's thread can do it. */
+static void recall(struct even__uring_state *s, bool all)
+{
+    bool ask = true;
+    unsigned left;
+    s->recalling = true;
+    for (int failures = 0; (left = all ? s->pending : count_in_kernel(&s->working)) > 0;) {     /* ends, for all was asked to */
+        if (ask) {
+            cancel_ops(s, &s->working);
+            if (all) {
+                cancel_ops(s, &s->submitted);
+                cancel_ops(s, &s->canceling);
+                cancel_records(s, &s->armed);
+                cancel_records(s, &s->disarming);
+            }
+        }
+        unsigned wanted = left < CQ_ENTRIES ? left : CQ_ENTRIES;
+        if (enter(s, wanted, CANCEL_AGAIN_NS, IORING_ENTER_GETEVENTS) < 0)
+            even__check(++failures < FAILURES_MAX);     /* the kernel has buffers of ours: there is no way back */
+        unsigned seen = io_uring_cq_ready(&s->ring);
+        reap(s);
+        ask = !seen;    /* the kernel may have been about to try one again just as we asked */
+    }
+    s->recalling = false;
+}
+
+/* What was recalled is handed over anew, the older ones first. */
+static void wait_again(struct even__uring_state *s, even_handle *list)
+{
+    even__queue_splice(list, &s->waiting);
+    even__queue_splice(&s->waiting, list);
+}
+
+/* Does it wait in the kernel for its descriptor to be ready, as what is non-blocking does, and no thread works on it? */
+static bool waits_for_readiness(const even_op *op)
+{
+    struct stat st;
+    if (even__op_is(op, EVEN__OP_CLOSES) || even__sys(fstat(op->fd, &st)) < 0)
+        return false;
+    long flags = even__sys(fcntl(op->fd, F_GETFL));
+    return (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) && flags >= 0 && (flags & O_NONBLOCK);
+}
+
+/* Nothing may be with the kernel that another thread could not do without. */
+static void recall_working(struct even__uring_state *s)
+{
+    if (!even__queue_is_empty(&s->canceling))
+        (void)fill_cancels(s);
+    for (even_handle *h = s->working.next, *next; h != &s->working; h = next) {
+        next = h->next;
+        if (waits_for_readiness(even__op_of(h)))
+            move(&s->submitted, h);     /* known from now on */
+    }
+    if (!even__queue_is_empty(&s->working)) {
+        recall(s, false);
+        wait_again(s, &s->working);
+    }
+}
+
+/* Completions that found no room are the kernel's to keep until they are asked for. Bounded: nothing is started meanwhile. */
+static void reap_overflow(struct even__uring_state *s)
+{
+    for (int failures = 0; IO_URING_READ_ONCE(*s->ring.sq.kflags) & IORING_SQ_CQ_OVERFLOW;) {
+        reap(s);
+        if (enter(s, 0, 0, IORING_ENTER_GETEVENTS) < 0)
+            even__check(++failures < FAILURES_MAX);     /* there is what has been moved already in them */
+    }
+}
+
+static void uring_detach(even_loop *loop)
+{
+    struct even__uring_state *s = loop->backend_state;
+    if (!s->attached)
+        return;
+    if (even__unlikely(!even__queue_is_empty(&s->working) || !even__queue_is_empty(&s->canceling)))
+        recall_working(s);
+    reap_overflow(s);
+    if (s->registered && io_uring_unregister_ring_fd(&s->ring) == 1)
+        s->registered = false;      /* it would keep the ring when it is to go */
+    s->attached = false;
+}
+
+/* The ring is another thread's, which is gone or does something else. What it told counts; what it has will be asked for anew, and
+ * nothing of that has happened. (Only a close may have, of a thread that ended in a run: it is never carried out twice.) */
+static void leave_ring(struct even__uring_state *s)
+{
+    s->recalling = true;        /* as a thread ends, the kernel may end what it had */
+    reap(s);
+    ring_drop(s);
+    s->pending = 0;
+    even__queue_splice(&s->submitted, &s->working);
+    even__queue_splice(&s->submitted, &s->canceling);
+    for (even_handle *h = s->submitted.next, *next; h != &s->submitted; h = next) {
+        even_op *op = even__op_of(h);
+        next = h->next;
+        if (op->state == EVEN__OP_CANCELING || (op->state == SUBMITTED && even__op_is(op, EVEN__OP_CLOSES))) {
+            int lane = lane_of(op);
+            op->result = op->state == EVEN__OP_CANCELING ? -ECANCELED : 0;
+            move(&s->ended, h);
+            if (lane >= 0)
+                lane_leave(s, op->fd, lane);
+        } else if (op->state == SUBMITTED) {
+            ask_again(s, op);
+        }
+    }
+    s->recalling = false;
+    wait_again(s, &s->submitted);
+    even__queue_splice(&s->armed, &s->disarming);
+    for (even_handle *h = s->armed.next, *next; h != &s->armed; h = next) {
+        struct record *r = record_of(h);
+        next = h->next;
+        if (!r->in_kernel)
+            continue;       /* its descriptor was closed under it */
+        r->in_kernel = false;
+        if (r->watch) {
+            move(&s->arming, h);
+        } else {
+            even__queue_remove(h);
+            even__free(r);
+        }
+    }
+}
+
 static int uring_attach(even_loop *loop)
 {
     struct even__uring_state *s = loop->backend_state;
     int rc;
     if (s->attached)
-        return s->owner == this_thread() ? 0 : -EVEN_ETHREAD;
-    if (s->owner && s->owner != this_thread())
-        ring_drop(s);
+        return s->owner == even__thread_number() ? 0 : -EVEN_ETHREAD;
+    if (s->made && s->owner && s->owner != even__thread_number())
+        leave_ring(s);
     if (!s->made && (rc = ring_make(s)) < 0)
         return rc;
     if (!s->owner) {
@@ -609,54 +783,13 @@ static int uring_attach(even_loop *loop)
             return rc;
         unsigned workers[2] = { WORKERS_BOUNDED, WORKERS_UNBOUNDED };
         (void)io_uring_register_iowq_max_workers(&s->ring, workers);    /* a kindness to the machine, not a need */
-        s->owner = this_thread();
+        s->owner = even__thread_number();
     }
     if ((rc = ring_signals(s)) < 0)
         return rc;
     s->attached = true;
     s->enters = 0;
     return 0;
-}
-
-/* Ask for the end of all that is in the kernel; what finds no room now is asked in another round. By one, because the
- * kernel would look for them all (CANCEL_ANY) in quadratic time. */
-static void cancel_all(struct even__uring_state *s)
-{
-    even_handle *ops[] = { &s->submitted, &s->canceling }, *records[] = { &s->armed, &s->disarming };
-    struct io_uring_sqe *sqe;
-    for (size_t i = 0; i < 2; i++)
-        for (even_handle *h = ops[i]->next; h != ops[i]; h = h->next)
-            if ((even__op_of(h)->state == SUBMITTED || even__op_of(h)->state == EVEN__OP_CANCELING) && (sqe = next_entry(s)))
-                prepare_cancel(sqe, (uint64_t)(uintptr_t)even__op_of(h), 0);
-    for (size_t i = 0; i < 2; i++)
-        for (even_handle *h = records[i]->next; h != records[i]; h = h->next)
-            if (record_of(h)->in_kernel && (sqe = next_entry(s)))
-                prepare_cancel(sqe, (uint64_t)(uintptr_t)record_of(h) | FOR_RECORD, 0);
-}
-
-static void uring_detach(even_loop *loop)
-{
-    struct even__uring_state *s = loop->backend_state;
-    if (!s->attached)
-        return;
-    s->detaching = true;
-    bool ask = true;
-    for (int failures = 0; s->pending > 0;) {   /* ends, because all that is pending was asked to end */
-        if (ask)
-            cancel_all(s);
-        unsigned before = s->pending, wanted = before < CQ_ENTRIES ? before : CQ_ENTRIES;
-        if (enter(s, wanted, CANCEL_AGAIN_NS, IORING_ENTER_GETEVENTS) < 0)
-            even__check(++failures < FAILURES_MAX);     /* the kernel has buffers of ours: there is no way back */
-        unsigned left = io_uring_cq_ready(&s->ring);
-        reap(s);
-        ask = !left;    /* the kernel may have been about to try one again just as we asked */
-    }
-    s->detaching = false;
-    even__queue_splice(&s->submitted, &s->waiting);     /* the older ones first */
-    even__queue_splice(&s->waiting, &s->submitted);
-    if (s->registered && io_uring_unregister_ring_fd(&s->ring) == 1)
-        s->registered = false;
-    s->attached = false;
 }
 
 /* What the kernel does not have ends with the loop: a close by being carried out, `carry_out` allowing. */
@@ -673,13 +806,16 @@ static void uring_close(even_loop *loop)
 {
     struct even__uring_state *s = loop->backend_state;
     bool ours = loop->pid == getpid();      /* not so in the child of a fork: what is there, the parent has as well */
-    if (ours && s->attached && s->owner == this_thread())
-        uring_detach(loop);
-    else if (ours && s->made)
-        reap(s);    /* its thread is gone, and with it all that was in the kernel: but an accepted descriptor counts */
+    if (ours && s->made && s->owner == even__thread_number()) {
+        recall(s, true);
+        wait_again(s, &s->working);
+    } else if (ours && s->made) {
+        leave_ring(s);
+    }
     ring_drop(s);
 
     end_list(s, &s->submitted, false);
+    end_list(s, &s->working, false);
     end_list(s, &s->canceling, false);
     end_list(s, &s->waiting, ours);
     for (int i = 0; i < 2 * s->ports_count; i++)

@@ -12,7 +12,7 @@ struct even__uring_buffers;
 struct even__uring_state {
     struct io_uring ring;
     even_loop *loop;
-    even_handle waiting, submitted, canceling, ended;     /* operations */
+    even_handle waiting, submitted, working, canceling, ended;    /* operations */
     even_handle arming, armed, disarming;                       /* records */
     struct port *ports;
     int ports_count;
@@ -22,7 +22,8 @@ struct even__uring_state {
     int wake_fd;                /* one multishot poll of the ring's looks at it */
     int outer_fd, signal_fd;    /* of embedding: the epoll set, the ring's eventfd; -1 */
     struct even__uring_buffers *buffers;                        /* for receivers; NULL before the first */
-    bool made, attached, registered, detaching;
+    bool made, attached, registered;
+    bool recalling;             /* the kernel is asked to let go of what goes on */
     bool no_buffers;            /* this ring may not have them, or not receive into them */
     bool signals;               /* the ring knows signal_fd */
     bool wake_armed;

@@ -127,24 +127,32 @@ int even__loop_enter(even_loop *loop)
         return -EVEN_ERUNNING;
     if (loop->owner != even__thread_number() && loop->above && loop->above->is_bound(loop))
         return -EVEN_ETHREAD;
+    even__thread.loop = loop;       /* attach() may end operations, of which another thread's run was told */
     int rc = loop->backend->attach(loop);
-    if (rc < 0)
+    if (rc < 0) {
+        even__thread.loop = NULL;
         return rc;
+    }
     loop->owner = even__thread_number();
     loop->running = true;
     loop->looks_skipped = LOOKS_SKIPPED_MAX;    /* the first pass looks */
-    even__thread.loop = loop;
     return 0;
+}
+
+static void let_go(even_loop *loop)
+{
+    if (!even__loop_is_parents(loop))
+        loop->backend->detach(loop);
+    loop->running = false;
+    even__thread.loop = NULL;
 }
 
 void even__loop_leave(even_loop *loop)
 {
-    if (!even__loop_is_parents(loop)) {
+    if (!even__loop_is_parents(loop))
         loop->backend->submit(loop);    /* what the last pass started: bytes to send, for one */
-        loop->backend->detach(loop);
-    }
-    loop->running = loop->stopping = false;
-    even__thread.loop = NULL;
+    loop->stopping = false;
+    let_go(loop);
 }
 
 int even_loop_run_forever(even_loop *loop)
@@ -376,8 +384,7 @@ int even_loop_timeout(even_loop *loop)
 {
     if (!loop->running && even__loop_enter(loop) == 0) {    /* submitting wants the thread */
         loop->backend->submit(loop);
-        loop->running = false;
-        even__thread.loop = NULL;
+        let_go(loop);
     }
     int64_t ns = even__door_sleep(loop) ? even__loop_timeout_ns(loop) : 0;
     if (ns != 0 && loop->backend->peek(loop))
@@ -391,8 +398,8 @@ int even_loop_step(even_loop *loop)
     if (rc < 0)
         return rc;
     rc = even__loop_pass(loop, false);
-    loop->running = loop->stopping = false;     /* no detach: the next step comes soon, most likely from here */
-    even__thread.loop = NULL;
+    loop->stopping = false;
+    let_go(loop);
     return rc;
 }
 
