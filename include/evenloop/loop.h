@@ -214,6 +214,7 @@ struct even_op {
     int32_t fd;
     uint8_t kind;                   /* enum even_op_kind: says which of `args` are meant */
     uint8_t state;                  /* enum even__op_state */
+    uint16_t own;                   /* the backend's; 0 at the start */
     uint32_t flags;                 /* those of its system call: recv(2), send(2), accept4(2); else 0 */
     union even_op_args args;
     size_t moved;                   /* with MSG_WAITALL: bytes so far */

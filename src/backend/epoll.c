@@ -383,7 +383,9 @@ static void start(even_loop *loop, even_op *op)
          * number that the table has no room for may be none. */
         if (!s || (s->events == EDGE && !(s->dry & 1 << IN))) {
             r = poll_now(op->fd, POLLIN);
-            if (r != 0) {
+            if (r > 0 && !(r & POLLIN))
+                r = even__net_peek(op->fd);     /* is there more than the queue of errors? */
+            if (r != 0 && r != -EAGAIN) {
                 finish(e, op, r);
                 return;
             }

@@ -73,6 +73,13 @@ long even__net_sendfile(const even_op *op)
     return even__sys(sendfile(op->fd, op->args.sendfile.file, &offset, op->args.sendfile.count));
 }
 
+long even__net_peek(int fd)
+{
+    char byte;
+    long r = even__sys(recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT));
+    return r < 0 ? r : POLLIN;
+}
+
 /* ---- MSG_WAITALL ---- */
 
 static bool is_receive(const even_op *op)

@@ -16,6 +16,9 @@ int even__net_close(even_loop *loop, int fd);
 /* EVEN_OP_SENDFILE, one try: bytes, or -EAGAIN from a socket that takes none. */
 long even__net_sendfile(const even_op *op);
 
+/* Is there something to receive, the end of the stream included? POLLIN, -EAGAIN, or the failure. */
+long even__net_peek(int fd);
+
 /* A transfer with MSG_WAITALL: moves what can be moved now. The result: all of it, or what there will ever be; -EAGAIN: the
  * rest later; or the failure. */
 long even__net_transfer_all(even_op *op);

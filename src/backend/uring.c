@@ -54,7 +54,11 @@ enum {
 
 /* HELD: in its lane, behind the one that has it. GRANTED: it waits, but its lane is its own already, so that nothing of its
  * lane can come before it. */
-enum { SUBMITTED = EVEN__OP_BACKEND, HELD, GRANTED };
+enum { SUBMITTED = EVEN__OP_BACKEND, HELD, GRANTED, ENDING };
+
+/* An operation's `own`. EDGES: its poll is of many shots, because one of one shot would come at once for ever: there is something
+ * in the socket's queue of errors. When it has what it waited for, op->result says so, and it is ENDING until the poll is. */
+enum { EDGES = 1 };
 
 /* What a completion's user_data points to; an operation's address has none of these bits. */
 enum { FOR_NOBODY = 0, FOR_RECORD = 1, FOR_WAKE = 2 };
@@ -274,12 +278,23 @@ static void set_data(struct io_uring_sqe *sqe, const void *pointer, unsigned tag
     sqe->user_data = (uint64_t)(uintptr_t)pointer | tag;
 }
 
+/* The poll of an operation that is done by system calls when it has come. */
+static void prepare_poll(struct io_uring_sqe *sqe, const even_op *op)
+{
+    unsigned events = even__op_row(op)->waits == EVEN__OUT ? POLLOUT : POLLIN;
+    if (op->moved > 0 && even__op_wants_all(op) && events == POLLIN)
+        events |= POLLPRI;
+    if (even__unlikely(op->own & EDGES))
+        io_uring_prep_poll_multishot(sqe, op->fd, events);
+    else
+        io_uring_prep_poll_add(sqe, op->fd, events);
+}
+
 static void prepare(struct even__uring_state *s, struct io_uring_sqe *sqe, even_op *op)
 {
     union even_op_args *a = &op->args;
-    if (even__op_wants_all(op)) {
-        bool in = even__op_row(op)->waits == EVEN__IN;
-        io_uring_prep_poll_add(sqe, op->fd, !in ? POLLOUT : op->moved > 0 ? POLLIN | POLLPRI : POLLIN);
+    if (even__unlikely(op->own & EDGES) || even__op_wants_all(op)) {
+        prepare_poll(sqe, op);
         set_data(sqe, op, 0);
         return;
     }
@@ -294,7 +309,7 @@ static void prepare(struct even__uring_state *s, struct io_uring_sqe *sqe, even_
         break;
     case EVEN_OP_RECVMSG: io_uring_prep_recvmsg(sqe, op->fd, a->message.message, op->flags); break;
     case EVEN_OP_SENDMSG: io_uring_prep_sendmsg(sqe, op->fd, a->message.message, op->flags); break;
-    case EVEN_OP_SENDFILE: io_uring_prep_poll_add(sqe, op->fd, POLLOUT); break;
+    case EVEN_OP_SENDFILE: prepare_poll(sqe, op); break;
     case EVEN_OP_ACCEPT:
         io_uring_prep_accept(sqe, op->fd, a->accept.address, a->accept.length, (int)op->flags);
         break;
@@ -413,7 +428,7 @@ static bool fill(struct even__uring_state *s)
 
 static bool is_in_kernel(const even_op *op)
 {
-    return op->state == SUBMITTED || op->state == EVEN__OP_CANCELING;
+    return op->state == SUBMITTED || op->state == EVEN__OP_CANCELING || op->state == ENDING;
 }
 
 /* ---- completions ---- */
@@ -478,28 +493,83 @@ static bool connect_goes_on(struct even__uring_state *s, even_op *op, int32_t *r
     return true;
 }
 
-/* The poll of what is done by system calls after it has come: true if there is nothing to be done all the same, or not all of it,
- * and it waits on. One that was asked to end by then moves nothing more. */
+/* Its poll has come: -EAGAIN if there is nothing to be done all the same, or not all of it. */
+static int32_t attempt(even_op *op, int32_t seen)
+{
+    long r;
+    do {
+        if (op->kind == EVEN_OP_SENDFILE)
+            r = even__net_sendfile(op);
+        else if (op->kind == EVEN_OP_RECEIVE)       /* its receiver fetches; but is there more than the queue of errors? */
+            r = seen & POLLIN ? seen : even__net_peek(op->fd);
+        else
+            r = even__net_transfer_all(op);
+    } while (r == -EINTR);
+    return (int32_t)r;
+}
+
+static bool is_polled(const even_op *op)
+{
+    return op->kind == EVEN_OP_SENDFILE || even__op_wants_all(op) ||
+           (op->kind == EVEN_OP_RECEIVE && (op->args.receive.how & EVEN__URING_POLLED));
+}
+
+/* One that is done by system calls when its poll has come: true if it waits on. One that was asked to end by then moves nothing
+ * more. */
 static bool polled_goes_on(struct even__uring_state *s, even_op *op, int32_t *result)
 {
-    if (*result < 0)
+    const int32_t seen = *result;
+    if (seen < 0)
         return false;
     if (op->state == EVEN__OP_CANCELING) {
         *result = -ECANCELED;
         return false;
     }
-    do
-        *result = (int32_t)(op->kind == EVEN_OP_SENDFILE ? even__net_sendfile(op) : even__net_transfer_all(op));
-    while (*result == -EINTR);
+    *result = attempt(op, seen);
     if (*result != -EAGAIN)
         return false;
+    if (seen & POLLERR)
+        op->own |= EDGES;
     take_back(s, op);
     return true;
+}
+
+/* A poll of many shots has come: true if that is not its end. */
+static bool edge_goes_on(struct even__uring_state *s, even_op *op, const struct io_uring_cqe *cqe)
+{
+    if (!(cqe->flags & IORING_CQE_F_MORE)) {
+        op->own = 0;
+        return false;
+    }
+    if (op->state == SUBMITTED && cqe->res >= 0) {
+        int32_t r = attempt(op, cqe->res);
+        if (r != -EAGAIN) {
+            op->result = r;
+            op->state = ENDING;
+            move(&s->canceling, &op->handle);
+        }
+    }
+    return true;
+}
+
+static void op_ended(struct even__uring_state *s, even_op *op, int32_t result)
+{
+    if (result >= 0)
+        mark_received(op, result);
+    even__queue_remove(&op->handle);
+    int lane = lane_of(op);
+    if (lane >= 0)
+        lane_leave(s, op->fd, lane);
+    even__op_done(op, result);
 }
 
 static void op_completed(struct even__uring_state *s, even_op *op, int32_t result)
 {
     s->pending--;
+    if (even__unlikely(op->state == ENDING)) {
+        op_ended(s, op, op->result);
+        return;
+    }
     if (even__unlikely(result < 0)) {
         bool asked = op->state == EVEN__OP_CANCELING;
         if (result == -EINTR && even__op_is(op, EVEN__OP_CLOSES))
@@ -513,15 +583,9 @@ static void op_completed(struct even__uring_state *s, even_op *op, int32_t resul
     }
     if (op->kind == EVEN_OP_CONNECT && op->args.connect.phase != CONNECT_FIRST && connect_goes_on(s, op, &result))
         return;
-    if ((op->kind == EVEN_OP_SENDFILE || even__op_wants_all(op)) && polled_goes_on(s, op, &result))
+    if (is_polled(op) && polled_goes_on(s, op, &result))
         return;
-    if (result >= 0)
-        mark_received(op, result);
-    even__queue_remove(&op->handle);
-    int lane = lane_of(op);
-    if (lane >= 0)
-        lane_leave(s, op->fd, lane);
-    even__op_done(op, result);
+    op_ended(s, op, result);
 }
 
 static void record_completed(struct even__uring_state *s, struct record *r, int32_t result)
@@ -542,6 +606,16 @@ static void record_completed(struct even__uring_state *s, struct record *r, int3
         even__watch_ready(r->watch, result < 0 ? POLLERR : result);
 }
 
+static void op_came(struct even__uring_state *s, even_op *op, const struct io_uring_cqe *cqe)
+{
+    int32_t result = cqe->res;
+    if (even__unlikely(op->own & EDGES) && edge_goes_on(s, op, cqe))
+        return;
+    if (op->kind == EVEN_OP_RECEIVE && even__uring_received(s, op, cqe, &result))
+        return;
+    op_completed(s, op, result);
+}
+
 /* Bounded: by what had come when it began; what comes of it is for the next pass. */
 static void reap(struct even__uring_state *s)
 {
@@ -553,9 +627,8 @@ static void reap(struct even__uring_state *s)
         const struct io_uring_cqe *cqe = &s->ring.cq.cqes[head & mask];
         void *pointer = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)7);
         if (even__likely(!(cqe->user_data & 7))) {
-            int32_t result = cqe->res;
-            if (pointer && !(((even_op *)pointer)->kind == EVEN_OP_RECEIVE && even__uring_received(s, pointer, cqe, &result)))
-                op_completed(s, pointer, result);
+            if (pointer)
+                op_came(s, pointer, cqe);
         } else if (cqe->user_data & FOR_RECORD) {
             record_completed(s, pointer, cqe->res);
         } else {
@@ -724,8 +797,8 @@ static void uring_detach(even_loop *loop)
     s->attached = false;
 }
 
-/* The ring is another thread's, which is gone or does something else. What it told counts; what it has will be asked for anew, and
- * nothing of that has happened. (Only a close may have, of a thread that ended in a run: it is never carried out twice.) */
+/* The ring is another thread's, which is gone or does something else. What it told counts; what it has will be asked for anew,
+ * and nothing of that has happened. (Only a close may have, of a thread that ended in a run: it is never carried out twice.) */
 static void leave_ring(struct even__uring_state *s)
 {
     s->recalling = true;        /* as a thread ends, the kernel may end what it had */
@@ -737,15 +810,18 @@ static void leave_ring(struct even__uring_state *s)
     for (even_handle *h = s->submitted.next, *next; h != &s->submitted; h = next) {
         even_op *op = even__op_of(h);
         next = h->next;
-        if (op->state == EVEN__OP_CANCELING || (op->state == SUBMITTED && even__op_is(op, EVEN__OP_CLOSES))) {
-            int lane = lane_of(op);
-            op->result = op->state == EVEN__OP_CANCELING ? -ECANCELED : 0;
-            move(&s->ended, h);
-            if (lane >= 0)
-                lane_leave(s, op->fd, lane);
-        } else if (op->state == SUBMITTED) {
+        if (!is_in_kernel(op))
+            continue;
+        if (op->state == SUBMITTED && !even__op_is(op, EVEN__OP_CLOSES)) {
             ask_again(s, op);
+            continue;
         }
+        int lane = lane_of(op);
+        if (op->state != ENDING)
+            op->result = op->state == EVEN__OP_CANCELING ? -ECANCELED : 0;
+        move(&s->ended, h);
+        if (lane >= 0)
+            lane_leave(s, op->fd, lane);
     }
     s->recalling = false;
     wait_again(s, &s->submitted);
@@ -863,6 +939,8 @@ static void uring_start(even_loop *loop, even_op *op)
 static void uring_cancel(even_loop *loop, even_op *op)
 {
     struct even__uring_state *s = loop->backend_state;
+    if (op->state == ENDING)
+        return;     /* it is over */
     op->result = -ECANCELED;
     if (op->state == HELD) {
         even__chain_remove(&s->ports[op->fd].held[lane_of(op)], op);

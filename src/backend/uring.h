@@ -32,6 +32,9 @@ struct even__uring_state {
 
 /* uring_receive.c */
 
+/* A bit of an EVEN_OP_RECEIVE's `how`: a poll waits for it. */
+enum { EVEN__URING_POLLED = EVEN__RECEIVE_BACKEND };
+
 /* The entry of an EVEN_OP_RECEIVE. */
 void even__uring_prepare_receive(struct even__uring_state *s, struct io_uring_sqe *sqe, even_op *op);
 /* It has a completion: true if that is not its end; else *result is what it ends with, as any operation would. */

@@ -19,7 +19,7 @@ enum {
 };
 
 /* Of an EVEN_OP_RECEIVE's `how`. */
-enum { MULTISHOT = EVEN__RECEIVE_BACKEND, DRAINED = MULTISHOT << 1 };
+enum { MULTISHOT = EVEN__URING_POLLED << 1, DRAINED = MULTISHOT << 1 };
 
 struct buffer {
     struct even__piece piece;
@@ -143,6 +143,7 @@ void even__uring_prepare_receive(struct even__uring_state *s, struct io_uring_sq
         op->args.receive.how |= MULTISHOT;
     } else {
         io_uring_prep_poll_add(sqe, op->fd, POLLIN);
+        op->args.receive.how |= EVEN__URING_POLLED;
     }
 }
 

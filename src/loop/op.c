@@ -33,9 +33,10 @@ static inline void start(even_op *op, enum even_op_kind kind, enum even__op_args
     even__check_slow(even__op_rows[kind].args == args);
     (void)args;
     op->kind = (uint8_t)kind;
+    op->state = EVEN__OP_PENDING;
+    op->own = 0;
     op->fd = fd;
     op->flags = (uint32_t)flags;
-    op->state = EVEN__OP_PENDING;
     even__trace(OPERATION, .loop = op->loop, .value = fd);
     if (even__loop_is_parents(op->loop))
         even__op_done(op, -EVEN_EFORK);
