@@ -61,7 +61,7 @@ static inline void even__sim_done(struct even__sim_state *sim, even_op *op, int3
     even__op_done(op, result);
 }
 
-/* sim_net.c, sim_tcp.c */
+/* sim_net.c, sim_op.c */
 extern const struct even__net even__sim_net;
 void even__sim_net_open(struct even__sim_state *sim);
 void even__sim_net_close(struct even__sim_state *sim);      /* ends what is pending, frees all */
@@ -72,6 +72,9 @@ int even__sim_net_watch(struct even__sim_state *sim, even_watch *watch);
 void even__sim_net_unwatch(struct even__sim_state *sim, even_watch *watch);
 void even__sim_net_run(struct even__sim_state *sim);        /* deliver what is due, serve the sockets */
 int64_t even__sim_net_next(struct even__sim_state *sim);    /* when the next thing arrives; INT64_MAX: nothing does */
+
+/* sim_script.c: the seed of the options, or else of EVENLOOP_SEED; -EINVAL, with a report, for what is none. */
+int even__sim_read_seed(even_loop *loop, const even_loop_options *options);
 
 /* Knobs. The latency is that of each segment; with a seed, each takes between 1 ns and twice as long. */
 void even__sim_set_latency(even_loop *loop, int64_t ns);

@@ -1,5 +1,5 @@
-/* A socket of the simulated network, as its two halves see it: sim_net.c, the addresses and the calls on sockets, and
- * sim_tcp.c, what happens on the wire and to the operations. */
+/* A socket of the simulated network, as its three parts see it: sim_net.c, the addresses and the calls on sockets; sim_tcp.c,
+ * what happens on the wire; and sim_op.c, the operations and watches. */
 #ifndef EVEN__SIM_NET_H
 #define EVEN__SIM_NET_H
 
@@ -7,6 +7,9 @@
 #include "../base/sys.h"
 
 enum { EVEN__SIM_SEGMENTS = 8, EVEN__SIM_FIRST_PORT = 32768 };
+
+/* Not now: the operation waits. */
+enum { EVEN__SIM_WAITS = INT32_MIN };
 
 enum even__sim_socket_state { FRESH, LISTENING, CONNECTING, EMBRYO, CONNECTED, RESET };
 
@@ -93,5 +96,12 @@ struct even__sim_socket *even__sim_socket_new(struct even__sim_state *sim, int f
 int even__sim_fd_new(struct even__sim_socket *s);       /* its descriptor */
 void even__sim_deliver(struct even__sim_socket *to, uint32_t bytes, uint32_t flags);
 void even__sim_close(struct even__sim_socket *s);
+void even__sim_socket_free(struct even__sim_socket *s);     /* its peer must know already that it is gone */
+/* What the system call of that name gives, or EVEN__SIM_WAITS. */
+int even__sim_recv(struct even__sim_socket *s, void *buffer, size_t length, uint32_t flags);
+int even__sim_send(struct even__sim_socket *s, const void *buffer, size_t length);
+int even__sim_accept(struct even__sim_socket *s, even_op *op);
+int even__sim_connect(struct even__sim_socket *s, even_op *op);
+int even__sim_readiness(const struct even__sim_socket *s);      /* as poll(2) says it */
 
 #endif

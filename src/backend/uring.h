@@ -106,11 +106,13 @@ void even__uring_reap(struct even__uring_state *s);
 bool even__uring_end_all(struct even__uring_state *s);      /* those that the kernel never saw; true if there were any */
 void even__uring_ask_again(struct even__uring_state *s, even_op *op);   /* the kernel let it go before it was over */
 
-/* uring_move.c. recall(): the kernel lets go of all, or of what its threads may be at work on, and what goes on stands in its old
- * list; wait_again(): that is handed over anew. Only the ring's thread may. leave_ring(): in any other. */
+/* uring_move.c */
 int even__uring_attach(even_loop *loop);
 void even__uring_detach(even_loop *loop);
+/* The ring is another thread's: what it has is to be asked for anew in a ring of this thread's. */
 void even__uring_leave_ring(struct even__uring_state *s);
+/* In the ring's thread: the kernel lets go of all, or only of what its threads may be at work on. What goes on stands in its old
+ * list then, until it is handed over anew. */
 void even__uring_recall(struct even__uring_state *s, bool all);
 void even__uring_wait_again(struct even__uring_state *s, even_handle *list);
 
