@@ -313,6 +313,25 @@ TEST(lanes_connects_and_watches_go_with_it, .no_faults = true)
     close_pair(full);
 }
 
+TEST(what_is_over_with_the_last_call_of_a_run_is_not_pending_after_it, .no_faults = true)
+{
+    int p[2];
+    struct wop w, s;
+    open_loop();
+    unix_pair(p);
+    even_op_write(expect(&w), p[0], "x", 1);
+    even_op_send(expect(&s), p[1], "y", 1, 0);
+    run_once();
+    assert_false(even_op_is_pending(&w.op) || even_op_is_pending(&s.op));
+    even_op_init(&w.op, loop, wop_over);
+    even_op_write(&w.op, p[0], "z", 1);
+    (void)even_loop_timeout(loop);
+    assert_false(even_op_is_pending(&w.op));
+    assert_true(even_handle_is_queued(&w.op.handle));
+    close_loop();
+    close_pair(p);
+}
+
 static unsigned entries(void)
 {
     const struct even__uring_state *s = loop->backend_state;

@@ -114,6 +114,7 @@ void even__uring_detach(even_loop *loop)
     struct even__uring_state *s = loop->backend_state;
     if (!s->attached)
         return;
+    even__uring_reap(s);        /* what was over at once when it was handed over is so for who looks between two runs */
     if (even__unlikely(!even__queue_is_empty(&s->working) || !even__queue_is_empty(&s->canceling)))
         recall_working(s);
     reap_overflow(s);
