@@ -96,6 +96,12 @@ even_awaitable *even__create_task(even_awaitable *x, const even_task_options *op
 /* How reports call it: "coroutine 'f'", "task 'Task-1' (f)"; into `out`. */
 const char *even__describe(const even_awaitable *x, char *out, size_t size);
 enum { EVEN__DESCRIPTION_MAX = 200 };
+/* The same, and where it was made. */
+const char *even__describe_made(const even_awaitable *x, char *out, size_t size);
+enum { EVEN__DESCRIBED_MADE_MAX = EVEN__DESCRIPTION_MAX + EVEN__SITE_MAX };
+/* "<what it is>: <the words of the code>; at <site>" */
+void even__report_misuse(const even_awaitable *x, int code, const void *site) __attribute__((cold));
+static inline void *even__result(even_awaitable *x) { return x + 1; }
 /* Give a template back without "never awaited". */
 void even__drop_silently(even_awaitable *x);
 
@@ -114,6 +120,15 @@ static inline even_loop *even__loop_of(const even_awaitable *x)
     if (even__unlikely(!loop || loop->number != x->by.loop))
         (void)even__loop_whose(x->by.loop, &loop);
     return loop;
+}
+/* Of something pending and shared: is it this loop's, from now on at the latest? */
+static inline bool even__join_loop(even_awaitable *x, const even_loop *loop)
+{
+    if (even__is_task(x))
+        return x->by.task->loop == loop;
+    if (even__unlikely(x->by.loop == 0))
+        x->by.loop = loop->number;
+    return x->by.loop == loop->number;
 }
 /* May it be waited for in this loop, beside others? 0, and it is of this loop from now on; or -EVEN_ESPENT, -EVEN_EAWAITED, or,
  * with a report, -EVEN_EOTHERLOOP. */

@@ -1,5 +1,5 @@
 /* Cancelling: how a request goes from whoever asks to what is waited for, and how a run asks all of its tasks to end. A request
- * is delivered by the await that it meets, in awaitable.c.
+ * is delivered by the await that it meets, in await.c.
  *
  * As asyncio's Task.cancel(), a request is passed on to what the task waits for, and on from there: to the task that it awaits,
  * to all children of a gather, and at last to operations and futures, which end by it. All who wait on the way are told when what

@@ -47,7 +47,7 @@ static void child_done(even_handle *h)
     if (even__unlikely(x->state == EVEN_SPENT))
         report_twice(x);
     if (status == 0 && c->into)
-        memcpy(c->into, even__result_of(x), c->size);
+        memcpy(c->into, even__result(x), c->size);
     if (g->statuses)
         g->statuses[c - g->children] = status;
     c->object = NULL;

@@ -326,7 +326,7 @@ int even_main_any(even_awaitable *x, const even_run_options *options, int abi)
         (void)on_exit(look_at_exit_status, NULL);
     ended_by = signal_number;
     if (status == 0 && x->kind->result_class == EVEN_RESULT_INT)
-        memcpy(&code, even__result_of(x), sizeof code);
+        memcpy(&code, even__result(x), sizeof code);
     even_unref(x);
     return code;
 }

@@ -17,7 +17,7 @@ static void inner_done(even_handle *h)
     if (self->state == EVEN_ACTIVE) {
         int status = even_status_of(x);
         if (status == 0)
-            memcpy(even__result_of(self), even__result_of(x), x->kind->result_size);
+            memcpy(even__result(self), even__result(x), x->kind->result_size);
         even__complete(self, status);
     }
     even_unref(x);

@@ -40,7 +40,7 @@ static long enter(even_awaitable *self)
     if (status == 0) {
         status = even__await_at(x, w->site);
         even_timer_cancel(t->loop, &w->timer);
-        memcpy(even__result_of(self), even__result_of(x), x->kind->result_size < self->kind->result_size
+        memcpy(even__result(self), even__result_of(x), x->kind->result_size < self->kind->result_size
                                                               ? x->kind->result_size : self->kind->result_size);
         even_unref(x);
     } else {
