@@ -17,11 +17,14 @@ from ._pipe import ReadPipeTransport, WritePipeTransport
 from ._transport import SocketTransport
 
 
+_Socket = socket.socket         # as it is now: tests of programs put something else there, which need not be a class
+
+
 def _has_own(sock, *methods):
     """Does the program's class of sockets do some of these by itself? Then it is to be asked, not the descriptor."""
     cls = type(sock)
-    return cls is not socket.socket and any(
-        getattr(cls, name, None) not in (None, getattr(socket.socket, name)) or name in getattr(sock, "__dict__", ())
+    return cls is not _Socket and any(
+        getattr(cls, name, None) not in (None, getattr(_Socket, name)) or name in getattr(sock, "__dict__", ())
         for name in methods)
 
 
@@ -204,7 +207,7 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
 
     async def sock_recv(self, sock, n):
         """Receive up to n bytes; b"" is the end."""
-        if sock.__class__ is not socket.socket and _has_own(sock, "recv"):
+        if sock.__class__ is not _Socket and _has_own(sock, "recv"):
             return await super().sock_recv(sock, n)
         data = self._recv(sock, n, False)
         while data.__class__ is not bytes:
@@ -218,7 +221,7 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
 
     async def sock_sendall(self, sock, data):
         """Send all of it."""
-        if sock.__class__ is not socket.socket and _has_own(sock, "send"):
+        if sock.__class__ is not _Socket and _has_own(sock, "send"):
             return await super().sock_sendall(sock, data)
         done = self._send(sock, data, 0)
         while done is not True:

@@ -15,6 +15,8 @@ from asyncio.log import logger
 from . import _core
 from ._support import call_soon_all, tell_of_fatal_error
 
+_Socket = socket.socket         # as it is now, as in _loop.py
+
 
 def _kind(fd):
     """"pipe", "socket" or "device", and whether what is read or written at once counts; None: it cannot be waited for."""
@@ -22,7 +24,7 @@ def _kind(fd):
     if stat.S_ISFIFO(mode):
         return "pipe", bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT)
     if stat.S_ISSOCK(mode):
-        sock = socket.socket(fileno=fd)
+        sock = _Socket(fileno=fd)
         sock.detach()       # it is still the pipe's to close
         return "socket", sock.type != socket.SOCK_STREAM
     return ("device", True) if stat.S_ISCHR(mode) else (None, False)

@@ -2,8 +2,9 @@
 import asyncio
 import socket
 import unittest
+import unittest.mock
 
-from support import LoopTest, Recorder, until
+from support import LOOPS, LoopTest, Recorder, until
 from tls_peer import Peer, client_context, needs_certificate, server_context
 
 
@@ -163,6 +164,37 @@ class Classes(LoopTest):
 
         got = []
         self.on_both(program)
+
+    def test_a_program_that_puts_something_else_in_the_place_of_the_class(self):
+        """Its tests do that with a function, for some kinds of socket. Others are still sockets."""
+        async def program():
+            loop = asyncio.get_running_loop()
+            with unittest.mock.patch("socket.socket", mocked):
+                server = await loop.create_server(Recorder, "127.0.0.1", 0)
+                transport, protocol = await loop.create_connection(Recorder, *server.sockets[0].getsockname())
+                transport.close()
+                await protocol.lost
+                server.close()
+
+                ours, theirs = socket.socketpair()
+                for end in (ours, theirs):
+                    end.setblocking(False)
+                await loop.sock_sendall(ours, b"sent")
+                self.assertEqual(await loop.sock_recv(theirs, 10), b"sent")
+                reader, protocol = await loop.connect_read_pipe(Recorder, theirs)
+                ours.close()
+                await protocol.lost
+
+                transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+                transport.close()
+                await asyncio.sleep(0)
+
+        original = socket.socket
+
+        def mocked(family=-1, type=-1, proto=-1, fileno=None):
+            return original(family, type, proto, fileno)
+
+        self.on_each(LOOPS, program)
 
 
 if __name__ == "__main__":
