@@ -26,6 +26,11 @@ test-python:
 	@scripts/deps.sh build python
 	@scripts/check.sh python
 
+# The tests of websockets, tornado, aiohttp and others, on asyncio's loop and on ours: ONLY="PROGRAM ..." for some of them.
+test-programs:
+	@scripts/deps.sh build python programs
+	@scripts/python.sh programs $(ONLY)
+
 # All of it: some 80 minutes.
 check:
 	@scripts/deps.sh build test check python
@@ -64,4 +69,4 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: build run test bench-python python test-python check clean-rooms bench install symbols format clean
+.PHONY: build run test bench-python python test-python test-programs check clean-rooms bench install symbols format clean

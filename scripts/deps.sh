@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what is missing of the packages for: build, test, clang, check, python, bench, clean-room. As root, or where sudo
-# asks for no password; else print the command and stop.
+# Install what is missing of the packages for: build, test, clang, check, python, programs, bench, clean-room. As root, or
+# where sudo asks for no password; else print the command and stop.
 set -eu
 
 # CPython's own tests, in the version that is this release's python3; nothing while no list of packages is here.
@@ -20,9 +20,14 @@ packages_of() {
         clang) echo clang ;;
         check) echo clang libclang-rt-dev clang-format gdb qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross util-linux ;;
         python) echo python3-dev python3-venv openssl; testsuite ;;
+        # what the programs' tests talk to, and call; Debian starts the two servers it installs, the tests start their own
+        programs) echo python3-dev python3-venv openssl openssh-client netcat-openbsd postgresql redis-server util-linux ;;
         bench) echo g++ libuv1-dev libboost-context-dev libssl-dev openssl strace valgrind wrk ;;
         clean-room) echo debootstrap util-linux ;;
-        *) echo "scripts/deps.sh: '$goal' is none of build, test, clang, check, python, bench, clean-room" >&2; exit 2 ;;
+        *)
+            echo "scripts/deps.sh: '$goal' is none of build, test, clang, check, python, programs, bench, clean-room" >&2
+            exit 2
+            ;;
         esac
     done
 }

@@ -8,6 +8,7 @@
 #     scripts/python.sh wheel    in build/venv-wheel: the source distribution, a wheel of it, and what it is without this tree
 #     scripts/python.sh nth      every single allocation fails, on both backends
 #     scripts/python.sh leaks    a hundred thousand of everything
+#     scripts/python.sh programs [NAME ...]   the tests of other programs, on asyncio's loop and on ours
 #     scripts/python.sh peers    what it is measured against, into build/venv: the newest of each, as far as it installs
 #
 # PYTHON is the interpreter; else the distribution's, an optimised build. Figures as of scripts/test.sh.
@@ -170,6 +171,10 @@ leaks)
     name=python-leaks
     under="env EVENLOOP_LEAK_ROUNDS=100000"
     own -k test_leaks
+    ;;
+programs)
+    shift
+    exec "$python" python/programs/run.py "$@"
     ;;
 peers)
     environment "$python" venv
