@@ -130,14 +130,14 @@ static void child_dealloc(PyObject *o)
     Py_DECREF(type);
 }
 
-static PyType_Slot slots[] = {
+static const PyType_Slot slots[] = {
     { Py_tp_dealloc, child_dealloc },
     { Py_tp_traverse, child_traverse },
     { Py_tp_clear, child_clear },
     { 0, NULL },
 };
 
-PyType_Spec even__child_spec = {
+const PyType_Spec even__child_spec = {
     "evenloop._core.Child", sizeof(struct child), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, (PyType_Slot *)slots
 };

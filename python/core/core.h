@@ -6,6 +6,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include "checked.h"
+#include "layout.h"
 #include <evenloop/loop.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -81,6 +82,8 @@ struct state {
 #undef FOUND
     /* evenloop.StreamReader, StreamWriter, StreamReaderProtocol, and the SocketTransport below them: */
     struct known readers, writers, protocols, transports;
+    struct handle_layout handles;
+    struct flow_layout flow;
     void *spare_calls[SPARE_CALLS];
     unsigned spare_count;
     PyObject *empty_tuple, *minus_one, *names_loop, *names_context;
@@ -97,6 +100,7 @@ struct state {
 
 struct loop {
     PyObject_HEAD
+    PyObject *module;           /* which has the state */
     struct state *state;
     even_loop *core;
     PyObject *watches;          /* {descriptor: Watch} */
@@ -132,7 +136,7 @@ struct loop {
 };
 
 extern PyModuleDef even__module;
-#define SPEC(name) extern PyType_Spec even__##name##_spec;
+#define SPEC(name) extern const PyType_Spec even__##name##_spec;
 TYPES(SPEC) BASES(SPEC)
 #undef SPEC
 
@@ -156,7 +160,7 @@ static inline struct loop *as_loop(PyObject *o)
 /* ---- module.c ---- */
 
 /* A type; NULL with an exception. `base` may be NULL. */
-PyTypeObject *type_make(PyObject *module, PyType_Spec *spec, PyObject *base);
+PyTypeObject *type_make(PyObject *module, const PyType_Spec *spec, PyObject *base);
 
 /* ---- handle.c ---- */
 
@@ -182,7 +186,8 @@ void handles_run_core(struct loop *loop);
 size_t handles_count(struct loop *loop, size_t most);
 /* Call it, here and now; whatever it raises goes where it belongs. */
 void handle_call(struct loop *loop, PyObject *handle);
-bool handle_is_cancelled(PyObject *handle);
+/* One of ours, or asyncio's own. */
+bool handle_is_cancelled(struct loop *loop, PyObject *handle);
 /* Those that are queued, or the timers that are set: a new list. */
 PyObject *handles_list(struct loop *loop, bool timers);
 int handles_traverse(struct loop *loop, visitproc visit, void *arg);

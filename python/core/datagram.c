@@ -474,7 +474,7 @@ static void port_dealloc(PyObject *o)
     Py_DECREF(type);
 }
 
-static PyMethodDef methods[] = {
+static const PyMethodDef methods[] = {
     { "sendto", (PyCFunction)(void (*)(void))port_sendto, METH_FASTCALL | METH_KEYWORDS,
       "sendto($self, /, data, addr=None)\n--\n\nSend a datagram." },
     { "begin", begin, METH_NOARGS, NULL },
@@ -483,21 +483,23 @@ static PyMethodDef methods[] = {
     { 0 },
 };
 
-static PyMemberDef members[] = {
+static const PyMemberDef members[] = {
     { "connected", T_BOOL, offsetof(struct port, connected), 0, NULL },
     { "closing", T_BOOL, offsetof(struct port, closing), 0, NULL },
     { "reading", T_BOOL, offsetof(struct port, reading), READONLY, NULL },
     { 0 },
 };
 
-static PyType_Slot slots[] = {
+static const PyType_Slot slots[] = {
     { Py_tp_new, port_new },
     { Py_tp_dealloc, port_dealloc },
     { Py_tp_traverse, port_traverse },
     { Py_tp_clear, port_clear },
-    { Py_tp_methods, methods },
-    { Py_tp_members, members },
+    { Py_tp_methods, (void *)methods },
+    { Py_tp_members, (void *)members },
     { 0, NULL },
 };
 
-PyType_Spec even__port_spec = { "evenloop._core.Port", sizeof(struct port), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots };
+const PyType_Spec even__port_spec = {
+    "evenloop._core.Port", sizeof(struct port), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, (PyType_Slot *)slots
+};

@@ -1,36 +1,34 @@
 /* Handles: asyncio.Handle and asyncio.TimerHandle with a handle of the core's inside. The slots of asyncio's classes hold
  * the objects, so that its methods, the collector and whoever looks at a handle find what they know. */
 #include "core.h"
-#include "layout.h"
 #include "loop/loop.h"
 
 enum { SPARE_MAX = 256 };
 
-static struct layout {
-    Py_ssize_t callback, args, cancelled, loop, source_traceback, repr, context, when, scheduled, lock;
-    Py_ssize_t handle_end, timer_end;       /* and our own part */
-    Py_ssize_t slots[SLOTS_MAX];            /* all of them, of either class */
-    size_t slots_count, timer_only;         /* the first of them are a timer's alone */
-} at;
-static bool at_is_known;
-
+/* Behind asyncio's slots, at the very end. The loop is that of the slot `_loop`, which the program may write to. */
 struct part {
+    struct loop *loop;
     even_handle handle;
-    bool shared;        /* may still be in the inbox, where it cannot be unlinked: a cancelled one is skipped when it runs */
 };
 
 struct timer_part {
+    struct loop *loop;
     even_timer timer;
 };
 
 static struct part *part_of(PyObject *handle)
 {
-    return (struct part *)(void *)((char *)handle + at.handle_end);
+    return (struct part *)(void *)((char *)handle + Py_TYPE(handle)->tp_basicsize - sizeof(struct part));
 }
 
 static struct timer_part *timer_part_of(PyObject *handle)
 {
-    return (struct timer_part *)(void *)((char *)handle + at.timer_end);
+    return (struct timer_part *)(void *)((char *)handle + Py_TYPE(handle)->tp_basicsize - sizeof(struct timer_part));
+}
+
+static const struct handle_layout *layout_of(const struct loop *loop)
+{
+    return &loop->state->handles;
 }
 
 static void set(PyObject *o, Py_ssize_t where, PyObject *value)
@@ -40,9 +38,9 @@ static void set(PyObject *o, Py_ssize_t where, PyObject *value)
     Py_XDECREF(old);
 }
 
-bool handle_is_cancelled(PyObject *handle)
+bool handle_is_cancelled(struct loop *loop, PyObject *handle)
 {
-    return SLOT(handle, at.cancelled) == Py_True;
+    return SLOT(handle, layout_of(loop)->cancelled) == Py_True;
 }
 
 /* Since 3.14, who cancels one that another thread gave waits until it is not being called: asyncio's methods do so. */
@@ -53,10 +51,10 @@ static bool has_lock(const struct state *state, PyObject *handle)
 
 /* ---- calling ---- */
 
-static PyObject *call(PyObject *handle)
+static PyObject *call(const struct handle_layout *at, PyObject *handle)
 {
-    PyObject *callback = Py_NewRef(SLOT(handle, at.callback)), *args = Py_NewRef(SLOT(handle, at.args));
-    PyObject *context = Py_NewRef(SLOT(handle, at.context)), *result = NULL;
+    PyObject *callback = Py_NewRef(SLOT(handle, at->callback)), *args = Py_NewRef(SLOT(handle, at->args));
+    PyObject *context = Py_NewRef(SLOT(handle, at->context)), *result = NULL;
     if (PyContext_Enter(context) == 0) {
         if (PyTuple_CheckExact(args))
             result = PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(args, 0), (size_t)PyTuple_GET_SIZE(args), NULL);
@@ -79,12 +77,12 @@ static PyObject *call(PyObject *handle)
 void handle_call(struct loop *loop, PyObject *handle)
 {
     PyObject *result;
-    if (handle_is_cancelled(handle))
+    if (handle_is_cancelled(loop, handle))
         return;
     const bool explained = is_explained(loop);
     if (explained)
         explain_turn(loop, handle);     /* again: next */
-    if (explained && handle_is_cancelled(handle))       /* by a signal's handler, which ran meanwhile */
+    if (explained && handle_is_cancelled(loop, handle))     /* by a signal's handler, which ran meanwhile */
         return;
     /* only: of the loop, which the handle has a reference of, just its state is used */
     if (loop->debug)
@@ -92,7 +90,7 @@ void handle_call(struct loop *loop, PyObject *handle)
     else if (has_lock(loop->state, handle))
         result = PyObject_CallMethodNoArgs(handle, loop->state->str_run);      /* only: as above */
     else
-        result = call(handle);    /* again: below */
+        result = call(layout_of(loop), handle);     /* again: below */
     if (!result && !loop_takes_exception(loop)) {      /* only: as above */
         PyObject *raised = PyErr_GetRaisedException();
         /* only: as above */
@@ -106,15 +104,21 @@ void handle_call(struct loop *loop, PyObject *handle)
         explain_turn(loop, NULL);
 }
 
-static struct loop *loop_of(PyObject *handle)
+static PyObject *object_with(struct part *part)
 {
-    return as_loop(SLOT(handle, at.loop));
+    return (PyObject *)(void *)((char *)part - layout_of(part->loop)->handle_end);
+}
+
+static PyObject *object_with_timer(struct timer_part *part)
+{
+    return (PyObject *)(void *)((char *)part - layout_of(part->loop)->timer_end);
 }
 
 static void run(even_handle *h)
 {
-    PyObject *self = (PyObject *)(void *)((char *)h - offsetof(struct part, handle) - at.handle_end);
-    struct loop *loop = loop_of(self);
+    struct part *part = even_container_of(h, struct part, handle);
+    struct loop *loop = part->loop;
+    PyObject *self = object_with(part);
     if (loop->raised) {         /* the run is being left: it is the first of the next one */
         even_call_soon(loop->core, h);
         return;
@@ -123,24 +127,31 @@ static void run(even_handle *h)
     Py_DECREF(self);
 }
 
+/* The same of one that may still be in the inbox, where it cannot be unlinked: a cancelled one is skipped here. */
+static void run_shared(even_handle *h)
+{
+    run(h);
+}
+
 static void run_timer(even_handle *h)
 {
-    PyObject *self = (PyObject *)(void *)((char *)h - offsetof(struct timer_part, timer.handle) - at.timer_end);
-    struct loop *loop = loop_of(self);
+    struct timer_part *part = even_container_of(h, struct timer_part, timer.handle);
+    struct loop *loop = part->loop;
+    PyObject *self = object_with_timer(part);
     if (loop->raised) {
         even_call_soon(loop->core, h);
         return;
     }
-    set(self, at.scheduled, Py_False);
+    set(self, layout_of(loop)->scheduled, Py_False);
     handle_call(loop, self);
     Py_DECREF(self);
 }
 
 /* ---- memory: one that is gone is the next one ---- */
 
-static void *link_of(PyObject *handle)
+static PyObject **link_of(struct loop *loop, PyObject *handle)
 {
-    return (char *)handle + at.callback;
+    return &SLOT(handle, layout_of(loop)->callback);
 }
 
 static PyObject *spare_take(struct loop *loop, bool timer)
@@ -148,9 +159,9 @@ static PyObject *spare_take(struct loop *loop, bool timer)
     PyObject *self = loop->spare[timer];
     if (!self)
         return NULL;
-    loop->spare[timer] = *(PyObject **)link_of(self);
+    loop->spare[timer] = *link_of(loop, self);
     loop->spare_count[timer]--;
-    *(PyObject **)link_of(self) = NULL;
+    *link_of(loop, self) = NULL;
     if (timer)
         memset(timer_part_of(self), 0, sizeof(struct timer_part));
     else
@@ -167,7 +178,7 @@ static bool spare_keep(struct loop *loop, PyObject *self, bool timer)
 #endif
     if (!loop->core || loop->spare_count[timer] == SPARE_MAX)
         return false;
-    *(PyObject **)link_of(self) = loop->spare[timer];
+    *link_of(loop, self) = loop->spare[timer];
     loop->spare[timer] = self;
     loop->spare_count[timer]++;
     return true;
@@ -179,30 +190,91 @@ void handles_free(struct loop *loop)
         while (loop->spare[timer]) {
             PyObject *self = loop->spare[timer];
             PyTypeObject *type = Py_TYPE(self);
-            loop->spare[timer] = *(PyObject **)link_of(self);
+            loop->spare[timer] = *link_of(loop, self);
             loop->spare_count[timer]--;
             type->tp_free(self);
             Py_DECREF(type);
         }
 }
 
-static void handle_dealloc(PyObject *self)
+/* What stands in the slots of a handle that is one of the loop's own two kinds. */
+static inline void clear_slots(const struct handle_layout *at, PyObject *self, bool timer)
+{
+    for (size_t i = timer ? 0 : at->timer_only; i < at->slots_count; i++)
+        Py_CLEAR(SLOT(self, at->slots[i]));
+}
+
+static inline void dealloc(PyObject *self, struct loop *loop, bool timer)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (SLOT(self, type->tp_weaklistoffset))
         PyObject_ClearWeakRefs(self);
-    struct loop *loop = (struct loop *)Py_XNewRef(SLOT(self, at.loop));
-    const bool timer = loop && type == loop->state->timer_handle_type, locked = loop && has_lock(loop->state, self);
-    for (size_t i = timer ? 0 : at.timer_only; i < at.slots_count; i++)
-        Py_CLEAR(SLOT(self, at.slots[i]));
-    if (locked)
-        Py_CLEAR(SLOT(self, at.lock));
-    if (!loop || locked || !spare_keep(loop, self, timer)) {
+    clear_slots(layout_of(loop), self, timer);
+    if (!spare_keep(loop, self, timer)) {
         type->tp_free(self);
         Py_DECREF(type);
     }
-    Py_XDECREF((PyObject *)loop);
+    Py_DECREF((PyObject *)loop);
+}
+
+static void handle_dealloc(PyObject *self)
+{
+    dealloc(self, part_of(self)->loop, false);
+}
+
+static void timer_handle_dealloc(PyObject *self)
+{
+    dealloc(self, timer_part_of(self)->loop, true);
+}
+
+static void thread_handle_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    struct loop *loop = part_of(self)->loop;
+    PyObject_GC_UnTrack(self);
+    if (SLOT(self, type->tp_weaklistoffset))
+        PyObject_ClearWeakRefs(self);
+    slots_clear(self, type->tp_base);
+    type->tp_free(self);
+    Py_DECREF(type);
+    Py_DECREF((PyObject *)loop);
+}
+
+static inline int traverse(PyObject *self, struct loop *loop, bool timer, visitproc visit, void *arg)
+{
+    if (!loop)
+        return 0;               /* it is just being made */
+    const struct handle_layout *at = layout_of(loop);
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)loop);
+    for (size_t i = timer ? 0 : at->timer_only; i < at->slots_count; i++)
+        Py_VISIT(SLOT(self, at->slots[i]));
+    return 0;
+}
+
+static int handle_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    return traverse(self, part_of(self)->loop, false, visit, arg);
+}
+
+static int timer_handle_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    return traverse(self, timer_part_of(self)->loop, true, visit, arg);
+}
+
+static int thread_handle_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)part_of(self)->loop);
+    return slots_visit(self, Py_TYPE(self)->tp_base, visit, arg);
+}
+
+/* Its own reference of the loop stays as long as itself: what its memory is kept for is found by that. */
+static int handle_clear(PyObject *self)
+{
+    slots_clear(self, Py_TYPE(self)->tp_base);
+    return 0;
 }
 
 /* ---- making ---- */
@@ -230,20 +302,22 @@ static PyObject *make(struct loop *loop, PyTypeObject *type, PyObject *callback,
         Py_DECREF(tuple);
         return NULL;
     }
-    SLOT(self, at.callback) = Py_NewRef(callback);
-    SLOT(self, at.args) = tuple;
-    SLOT(self, at.context) = context;
-    SLOT(self, at.loop) = Py_NewRef((PyObject *)loop);
-    SLOT(self, at.cancelled) = Py_NewRef(Py_False);
-    SLOT(self, at.repr) = Py_NewRef(Py_None);
-    SLOT(self, at.source_traceback) = Py_NewRef(Py_None);
+    const struct handle_layout *at = layout_of(loop);
+    *(timer ? &timer_part_of(self)->loop : &part_of(self)->loop) = as_loop(Py_NewRef((PyObject *)loop));
+    SLOT(self, at->callback) = Py_NewRef(callback);
+    SLOT(self, at->args) = tuple;
+    SLOT(self, at->context) = context;
+    SLOT(self, at->loop) = Py_NewRef((PyObject *)loop);
+    SLOT(self, at->cancelled) = Py_NewRef(Py_False);
+    SLOT(self, at->repr) = Py_NewRef(Py_None);
+    SLOT(self, at->source_traceback) = Py_NewRef(Py_None);
     if (loop->debug) {
         PyObject *stack = PyObject_CallNoArgs(loop->state->extract_stack);
         if (!stack) {
             Py_DECREF(self);
             return NULL;
         }
-        set(self, at.source_traceback, stack);
+        set(self, at->source_traceback, stack);
         Py_DECREF(stack);
     }
     return self;
@@ -262,8 +336,8 @@ PyObject *thread_handle_new(struct loop *loop, PyObject *callback, PyObject *con
     struct state *s = loop->state;
     if (s->thread_handle_type == s->handle_type)
         return handle_new(loop, callback, args, n, context);
-    PyObject *self = make(loop, s->thread_handle_type, callback, args, n, context);
-    if (self && !(SLOT(self, at.lock) = PyObject_CallNoArgs(s->rlock)))
+    PyObject *self = make(loop, s->thread_handle_type, callback, args, n, context);     /* only: the layout */
+    if (self && !(SLOT(self, layout_of(loop)->lock) = PyObject_CallNoArgs(s->rlock)))
         Py_CLEAR(self);
     if (self)
         part_of(self)->handle.run = run;
@@ -273,12 +347,13 @@ PyObject *thread_handle_new(struct loop *loop, PyObject *callback, PyObject *con
 PyObject *timer_handle_new(struct loop *loop, PyObject *when, PyObject *callback, PyObject *const *args, Py_ssize_t n,
                            PyObject *context)
 {
+    /* only: the layout */
     PyObject *self = make(loop, loop->state->timer_handle_type, callback, args, n, context);
     if (!self)
         return NULL;
     timer_part_of(self)->timer.handle.run = run_timer;
-    SLOT(self, at.when) = Py_NewRef(when);
-    SLOT(self, at.scheduled) = Py_NewRef(Py_False);
+    SLOT(self, layout_of(loop)->when) = Py_NewRef(when);
+    SLOT(self, layout_of(loop)->scheduled) = Py_NewRef(Py_False);
     return self;
 }
 
@@ -291,7 +366,7 @@ void handle_queue(struct loop *loop, PyObject *handle)
 int handle_queue_threadsafe(struct loop *loop, PyObject *handle)
 {
     Py_INCREF(handle);
-    part_of(handle)->shared = true;
+    part_of(handle)->handle.run = run_shared;
     int rc = even_call_soon_threadsafe(loop->core, &part_of(handle)->handle);
     if (rc < 0)
         Py_DECREF(handle);
@@ -308,9 +383,10 @@ struct arming {
 static void arm(even_handle *h)
 {
     struct arming *a = even_container_of(h, struct arming, handle);
-    if (!handle_is_cancelled(a->timer)) {
+    struct timer_part *part = timer_part_of(a->timer);
+    if (!handle_is_cancelled(part->loop, a->timer)) {
         PyObject *timer = Py_NewRef(a->timer);
-        if (even_call_at(loop_of(timer)->core, &timer_part_of(timer)->timer, a->when) < 0) {
+        if (even_call_at(part->loop->core, &part->timer, a->when) < 0) {
             Py_DECREF(timer);
             PyErr_NoMemory();
             PyErr_WriteUnraisable(a->timer);
@@ -322,7 +398,7 @@ static void arm(even_handle *h)
 
 int timer_handle_arm(struct loop *loop, PyObject *handle, double when)
 {
-    set(handle, at.scheduled, Py_True);
+    set(handle, layout_of(loop)->scheduled, Py_True);
     if (loop->waiting) {
         struct arming *a = PyMem_RawMalloc(sizeof *a);
         if (!a)
@@ -345,30 +421,31 @@ int timer_handle_arm(struct loop *loop, PyObject *handle, double when)
 
 static int forget(PyObject *self, struct loop *loop)
 {
-    set(self, at.cancelled, Py_True);
+    const struct handle_layout *at = layout_of(loop);
+    set(self, at->cancelled, Py_True);
     if (loop->debug) {          /* its description is kept, for the log */
         PyObject *text = PyObject_Repr(self);
         if (!text)
             return -1;
-        set(self, at.repr, text);
+        set(self, at->repr, text);
         Py_DECREF(text);
     }
-    set(self, at.callback, Py_None);
-    set(self, at.args, Py_None);
+    set(self, at->callback, Py_None);
+    set(self, at->args, Py_None);
     return 0;
 }
 
 static PyObject *handle_cancel(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    if (handle_is_cancelled(self))
-        Py_RETURN_NONE;
-    struct loop *loop = loop_of(self);
     struct part *part = part_of(self);
+    struct loop *loop = part->loop;
+    if (handle_is_cancelled(loop, self))
+        Py_RETURN_NONE;
     /* again: below */
     if (forget(self, loop) < 0)
         return NULL;
-    if (even_handle_is_queued(&part->handle) && !part->shared && !loop->waiting) {
+    if (even_handle_is_queued(&part->handle) && part->handle.run != run_shared && !loop->waiting) {
         even_handle_cancel(&part->handle);
         Py_DECREF(self);        /* the queue's */
     }
@@ -378,14 +455,14 @@ static PyObject *handle_cancel(PyObject *self, PyObject *unused)
 static PyObject *timer_handle_cancel(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    if (handle_is_cancelled(self))
+    struct loop *loop = timer_part_of(self)->loop;
+    if (handle_is_cancelled(loop, self))
         Py_RETURN_NONE;
-    struct loop *loop = loop_of(self);
     even_timer *timer = &timer_part_of(self)->timer;
     /* again: below */
     if (forget(self, loop) < 0)
         return NULL;
-    set(self, at.scheduled, Py_False);
+    set(self, layout_of(loop)->scheduled, Py_False);
     if (!loop->waiting && loop->core && (timer->index || even_handle_is_queued(&timer->handle))) {
         even_timer_cancel(loop->core, timer);
         Py_DECREF(self);
@@ -396,8 +473,8 @@ static PyObject *timer_handle_cancel(PyObject *self, PyObject *unused)
 /* The object that a handle of the core's is part of; NULL if it is none of ours. */
 static PyObject *object_of(even_handle *h)
 {
-    return h->run == run         ? (PyObject *)(void *)((char *)h - offsetof(struct part, handle) - at.handle_end)
-           : h->run == run_timer ? (PyObject *)(void *)((char *)h - offsetof(struct timer_part, timer.handle) - at.timer_end)
+    return h->run == run || h->run == run_shared ? object_with(even_container_of(h, struct part, handle))
+           : h->run == run_timer ? object_with_timer(even_container_of(h, struct timer_part, timer.handle))
                                  : NULL;
 }
 
@@ -449,7 +526,7 @@ PyObject *handle_unqueue(struct loop *loop)
                 continue;
             even_handle_cancel(h);
             if (h->run == run_timer)
-                set(handle, at.scheduled, Py_False);
+                set(handle, layout_of(loop)->scheduled, Py_False);
             return handle;          /* the queue's reference */
         }
     PyErr_SetString(PyExc_IndexError, "pop from an empty queue");
@@ -461,13 +538,13 @@ int handle_requeue(struct loop *loop, PyObject *handle)
     struct state *s = loop->state;
     const bool timer = Py_IS_TYPE(handle, s->timer_handle_type);
     if ((!timer && !Py_IS_TYPE(handle, s->handle_type) && !Py_IS_TYPE(handle, s->thread_handle_type)) ||
-        loop_of(handle) != loop) {
+        (timer ? timer_part_of(handle)->loop : part_of(handle)->loop) != loop) {
         PyErr_Format(PyExc_TypeError, "%R is no handle of this loop", handle);
         return -1;
     }
     even__inbox_take(loop->core);       /* it may stand there */
     even_handle *h = timer ? &timer_part_of(handle)->timer.handle : &part_of(handle)->handle;
-    if (even_handle_is_queued(h) || handle_is_cancelled(handle))
+    if (even_handle_is_queued(h) || handle_is_cancelled(loop, handle))
         return 0;
     if (timer && timer_part_of(handle)->timer.index)
         even_timer_cancel(loop->core, &timer_part_of(handle)->timer);
@@ -548,32 +625,47 @@ void handles_drop(struct loop *loop)
 
 /* ---- types ---- */
 
-static PyMethodDef handle_methods[] = {
+static const PyMethodDef handle_methods[] = {
     { "cancel", handle_cancel, METH_NOARGS, "Do not call it any more." },
     { 0 },
 };
 
-static PyMethodDef timer_handle_methods[] = {
+static const PyMethodDef timer_handle_methods[] = {
     { "cancel", timer_handle_cancel, METH_NOARGS, "Do not call it any more." },
     { 0 },
 };
 
-static PyTypeObject *derive(PyObject *module, PyObject *base, const char *name, PyMethodDef *methods, size_t part,
+/* `end`: where the part begins; that of a larger class, if there is one. */
+static PyTypeObject *derive(PyObject *module, PyObject *base, const char *name, const PyType_Slot *slots, size_t part,
                             Py_ssize_t *end)
 {
-    Py_ssize_t size = ((PyTypeObject *)(void *)base)->tp_basicsize;
-    if (*end < size)
-        *end = (size + 15) & ~(Py_ssize_t)15;
-    PyType_Slot slots[] = { { Py_tp_dealloc, handle_dealloc }, { methods ? Py_tp_methods : 0, methods }, { 0, NULL } };
-    /* Py_TPFLAGS_HAVE_GC, traverse and clear come from the base: all references are in its slots. */
-    PyType_Spec spec = { name, (int)(*end + (Py_ssize_t)part), 0, Py_TPFLAGS_DEFAULT, slots };
+    const Py_ssize_t least = part_offset((PyTypeObject *)(void *)base);
+    if (*end < least)
+        *end = least;
+    PyType_Spec spec = { name, (int)(*end + (Py_ssize_t)part), 0,
+                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, (PyType_Slot *)slots };
     return type_make(module, &spec, base);
 }
+
+static const PyType_Slot handle_slots[] = {
+    { Py_tp_dealloc, handle_dealloc }, { Py_tp_traverse, handle_traverse }, { Py_tp_clear, handle_clear },
+    { Py_tp_methods, (void *)handle_methods }, { 0, NULL },
+};
+
+static const PyType_Slot timer_handle_slots[] = {
+    { Py_tp_dealloc, timer_handle_dealloc }, { Py_tp_traverse, timer_handle_traverse }, { Py_tp_clear, handle_clear },
+    { Py_tp_methods, (void *)timer_handle_methods }, { 0, NULL },
+};
+
+static const PyType_Slot thread_handle_slots[] = {
+    { Py_tp_dealloc, thread_handle_dealloc }, { Py_tp_traverse, thread_handle_traverse },
+    { Py_tp_clear, handle_clear }, { 0, NULL },
+};
 
 int handle_types_make(PyObject *module, struct state *state)
 {
     int rc = -1;
-    struct layout found = { 0 };
+    struct handle_layout found = { 0 };
     PyObject *events = PyImport_ImportModule("asyncio.events"), *handle = NULL, *timer = NULL, *thread = NULL;
     if (!events || !(handle = PyObject_GetAttrString(events, "Handle")) ||
         !(timer = PyObject_GetAttrString(events, "TimerHandle")))
@@ -596,8 +688,8 @@ int handle_types_make(PyObject *module, struct state *state)
     /* The larger one first: our part lies at one place in both. */
     Py_ssize_t handle_end = 0, timer_end = 0;
     if ((thread = PyObject_GetAttrString(events, "_ThreadSafeHandle"))) {
-        state->thread_handle_type = derive(module, thread, "evenloop._core.ThreadSafeHandle", NULL, sizeof(struct part),
-                                           &handle_end);
+        state->thread_handle_type = derive(module, thread, "evenloop._core.ThreadSafeHandle", thread_handle_slots,
+                                           sizeof(struct part), &handle_end);
         if (!state->thread_handle_type || slot_offset(thread, "_lock", &found.lock) < 0)
             goto out;
     } else if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
@@ -605,14 +697,15 @@ int handle_types_make(PyObject *module, struct state *state)
     } else {
         goto out;
     }
-    state->handle_type = derive(module, handle, "evenloop._core.Handle", handle_methods, sizeof(struct part), &handle_end);
-    state->timer_handle_type = derive(module, timer, "evenloop._core.TimerHandle", timer_handle_methods,
+    state->handle_type = derive(module, handle, "evenloop._core.Handle", handle_slots, sizeof(struct part), &handle_end);
+    state->timer_handle_type = derive(module, timer, "evenloop._core.TimerHandle", timer_handle_slots,
                                       sizeof(struct timer_part), &timer_end);
     found.handle_end = handle_end;
     found.timer_end = timer_end;
     if (!thread)
         state->thread_handle_type = (PyTypeObject *)(void *)Py_XNewRef((PyObject *)(void *)state->handle_type);
-    rc = state->handle_type && state->timer_handle_type ? layout_publish(&at, &found, sizeof at, &at_is_known) : -1;
+    state->handles = found;
+    rc = state->handle_type && state->timer_handle_type ? 0 : -1;
 out:
     Py_XDECREF(thread);
     Py_XDECREF(events);

@@ -1,6 +1,4 @@
 /* Where the slots of asyncio's classes lie in an object. */
-#include "core.h"
-#include "base/fork.h"
 #include "layout.h"
 #include <structmember.h>
 
@@ -19,56 +17,80 @@ int slot_offset(PyObject *type, const char *name, Py_ssize_t *where)
     return 0;
 }
 
-int slots_of(PyTypeObject *type, Py_ssize_t *where, size_t most)
+/* A type that a class statement has made keeps its slots behind itself. */
+static const PyMemberDef *members_of(PyTypeObject *type, Py_ssize_t *n)
 {
-    size_t count = 0;
-    for (; type; type = type->tp_base) {
-        PyObject *dict = PyObject_GetAttrString((PyObject *)(void *)type, "__dict__"), *values;
-        values = dict ? PyMapping_Values(dict) : NULL;
-        Py_XDECREF(dict);
-        if (!values)
-            return -1;
-        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(values); i++) {
-            PyObject *value = PyList_GET_ITEM(values, i);
-            if (!Py_IS_TYPE(value, &PyMemberDescr_Type))
-                continue;
-            const PyMemberDef *member = ((PyMemberDescrObject *)(void *)value)->d_member;
-            if (member->type != T_OBJECT_EX)
-                continue;
-            if (count == most) {
-                PyErr_SetString(PyExc_ImportError, "one of asyncio's classes has more slots than expected");
-                Py_DECREF(values);
-                return -1;
-            }
-            where[count++] = member->offset;
-        }
-        Py_DECREF(values);
-    }
-    return (int)count;
+    *n = type->tp_flags & Py_TPFLAGS_HEAPTYPE ? Py_SIZE(type) : 0;
+    if (*n == 0)
+        return NULL;
+#if PY_VERSION_HEX < 0x030C0000
+    return (const PyMemberDef *)(void *)((char *)type + Py_TYPE(type)->tp_basicsize);
+#else
+    return PyObject_GetItemData((PyObject *)(void *)type);
+#endif
 }
 
-int place_of(PyTypeObject *type, struct place *place)
+/* Call `each` with the offset of every slot of a type and of its bases. */
+static int slots_each(PyTypeObject *type, int (*each)(Py_ssize_t offset, void *data), void *data)
 {
-    int found = slots_of(type, place->slots, SLOTS_MAX);
-    if (found < 0)
+    int rc = 0;
+    for (; type && rc == 0; type = type->tp_base) {
+        Py_ssize_t n;
+        const PyMemberDef *member = members_of(type, &n);
+        for (; n > 0 && rc == 0; n--, member++)
+            if (member->type == T_OBJECT_EX)
+                rc = each(member->offset, data);
+    }
+    return rc;
+}
+
+struct list {
+    Py_ssize_t *where;
+    size_t count, most;
+};
+
+static int append(Py_ssize_t offset, void *data)
+{
+    struct list *list = data;
+    if (list->count == list->most) {
+        PyErr_SetString(PyExc_ImportError, "one of asyncio's classes has more slots than expected");
         return -1;
-    place->slots_count = (size_t)found;
-    place->part = (type->tp_basicsize + 15) & ~(Py_ssize_t)15;
+    }
+    list->where[list->count++] = offset;
     return 0;
 }
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-EVEN__AT_FORK(.lock = &lock);
-
-int layout_publish(void *known, const void *found, size_t size, bool *published)
+int slots_of(PyTypeObject *type, Py_ssize_t *where, size_t most)
 {
-    pthread_mutex_lock(&lock);
-    if (!*published)
-        memcpy(known, found, size);
-    *published = true;
-    const bool same = memcmp(known, found, size) == 0;
-    pthread_mutex_unlock(&lock);
-    if (!same)
-        PyErr_SetString(PyExc_ImportError, "asyncio's classes are made otherwise than in another interpreter of this process");
-    return same ? 0 : -1;
+    struct list list = { .where = where, .most = most };
+    return slots_each(type, append, &list) < 0 ? -1 : (int)list.count;
+}
+
+struct visit {
+    PyObject *o;
+    visitproc visit;
+    void *arg;
+};
+
+static int visit_one(Py_ssize_t offset, void *data)
+{
+    const struct visit *v = data;
+    PyObject *held = SLOT(v->o, offset);
+    return held ? v->visit(held, v->arg) : 0;
+}
+
+int slots_visit(PyObject *o, PyTypeObject *base, visitproc visit, void *arg)
+{
+    return slots_each(base, visit_one, &(struct visit){ o, visit, arg });
+}
+
+static int clear_one(Py_ssize_t offset, void *data)
+{
+    Py_CLEAR(SLOT((PyObject *)data, offset));
+    return 0;
+}
+
+void slots_clear(PyObject *o, PyTypeObject *base)
+{
+    (void)slots_each(base, clear_one, o);
 }

@@ -1,21 +1,26 @@
-/* Where the slots of asyncio's classes lie in an object, and where our part begins behind them.
+/* Where things lie in objects of classes that derive from asyncio's: their slots, and our part behind those.
  *
- * It is the same in every interpreter of the process, and found out by each as it imports the module: the first one writes it
- * down, those after it compare. So it is read without a lock. */
+ * asyncio's classes are Python's, made anew in each interpreter, and another version of them may have other slots. So nothing of
+ * it is known before the module is imported, and what is found out then belongs to that interpreter. */
 #ifndef EVENLOOP_PYTHON_LAYOUT_H
 #define EVENLOOP_PYTHON_LAYOUT_H
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <stdbool.h>
 
 enum { SLOTS_MAX = 16 };
 
-/* Of an object of asyncio's with a part of ours behind it. */
-struct place {
-    Py_ssize_t slots[SLOTS_MAX];
-    size_t slots_count;
-    Py_ssize_t part;
+/* Of asyncio's handles, and of our classes that derive from them. */
+struct handle_layout {
+    Py_ssize_t callback, args, cancelled, loop, source_traceback, repr, context, when, scheduled, lock;
+    Py_ssize_t handle_end, timer_end;       /* and our own part */
+    Py_ssize_t slots[SLOTS_MAX];            /* all of them, of either class */
+    size_t slots_count, timer_only;         /* the first of them are a timer's alone */
+};
+
+/* Of asyncio's flow-control class, the base of all that writes: its marks. */
+struct flow_layout {
+    Py_ssize_t paused, high, low;
 };
 
 #define SLOT(o, where) (*(PyObject **)(void *)((char *)(o) + (where)))
@@ -24,24 +29,31 @@ struct place {
 int slot_offset(PyObject *type, const char *name, Py_ssize_t *where);
 /* Where all slots of a type and of its bases lie: their number; -1 with an exception. */
 int slots_of(PyTypeObject *type, Py_ssize_t *where, size_t most);
-/* All of a type's, and where a part behind them begins. -1 with an exception. */
-int place_of(PyTypeObject *type, struct place *place);
-/* Write down what was found in `known`, which is static, unless it stands there already. -1 with an exception: another
- * interpreter found something else. */
-int layout_publish(void *known, const void *found, size_t size, bool *published);
 
-static inline int place_visit(PyObject *o, const struct place *at, visitproc visit, void *arg)
+/* Where a part of ours begins in the objects of a type that derives from this one. */
+static inline Py_ssize_t part_offset(PyTypeObject *base)
 {
-    Py_VISIT(Py_TYPE(o));
-    for (size_t i = 0; i < at->slots_count; i++)
-        Py_VISIT(SLOT(o, at->slots[i]));
-    return 0;
+    return (base->tp_basicsize + 15) & ~(Py_ssize_t)15;
 }
 
-static inline void place_clear(PyObject *o, const struct place *at)
+/* Our type among an object's own and its bases: it is known by its dealloc(). */
+static inline PyTypeObject *type_with(PyObject *o, destructor dealloc)
 {
-    for (size_t i = 0; i < at->slots_count; i++)
-        Py_CLEAR(SLOT(o, at->slots[i]));
+    PyTypeObject *type = Py_TYPE(o);
+    while (type->tp_dealloc != dealloc)
+        type = type->tp_base;
+    return type;
 }
+
+/* Our part: the objects of our type end with it. */
+static inline void *part_behind(PyObject *o, destructor dealloc, size_t size)
+{
+    return (char *)o + type_with(o, dealloc)->tp_basicsize - size;
+}
+
+/* For traverse() and clear() of a type with a part: the slots of its bases. Nothing is looked up that the collector may have
+ * cleared already. */
+int slots_visit(PyObject *o, PyTypeObject *base, visitproc visit, void *arg);
+void slots_clear(PyObject *o, PyTypeObject *base);
 
 #endif

@@ -443,7 +443,7 @@ static PyObject *add_callback(PyObject *self, PyObject *handle)
     struct loop *loop = as_loop(self);
     if (!loop_check_open(loop))
         return NULL;
-    if (handle_is_cancelled(handle))
+    if (handle_is_cancelled(loop, handle))
         Py_RETURN_NONE;
     PyObject *run = PyObject_GetAttrString(handle, "_run"), *soon = NULL;
     if (run)
@@ -476,6 +476,7 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *keywords
     struct loop *loop = as_loop(type->tp_alloc(type, 0));
     if (!loop)
         return NULL;
+    loop->module = Py_NewRef(PyType_GetModuleByDef(type, &even__module));
     loop->state = state;
     even__queue_init(&loop->chosen);
     loop->watches = PyDict_New();
@@ -530,6 +531,7 @@ static PyObject *close_(PyObject *self, PyObject *unused)
 static int loop_traverse(PyObject *o, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(o));
+    Py_VISIT(as_loop(o)->module);
     Py_VISIT(as_loop(o)->watches);
     Py_VISIT(as_loop(o)->keywords);
     Py_VISIT(as_loop(o)->raised);
@@ -561,6 +563,7 @@ static void loop_dealloc(PyObject *o)
     PyObject_GC_UnTrack(o);
     loop_clear(o);
     handles_free(as_loop(o));
+    Py_XDECREF(as_loop(o)->module);
     PyMem_RawFree(as_loop(o)->scratch);
     PyMem_RawFree(as_loop(o)->fd_flags);
     type->tp_free(o);
@@ -623,7 +626,7 @@ static int set_handles(PyObject *self, PyObject *value, void *timers)
     return 0;
 }
 
-static PyGetSetDef attributes[] = {
+static const PyGetSetDef attributes[] = {
     { "_ready", get_handles, set_handles, NULL, NULL },
     { "_scheduled", get_handles, set_handles, NULL, "timers" },
     { "_debug", get_debug_flag, set_debug_flag, NULL, NULL },
@@ -633,12 +636,12 @@ static PyGetSetDef attributes[] = {
     { 0 },
 };
 
-static PyMemberDef members[] = {
+static const PyMemberDef members[] = {
     { "_task_factory", T_OBJECT, offsetof(struct loop, task_factory), 0, NULL },
     { 0 },
 };
 
-static PyMethodDef methods[] = {
+static const PyMethodDef methods[] = {
     { "call_soon", (PyCFunction)(void (*)(void))call_soon, METH_FASTCALL | METH_KEYWORDS,
       "call_soon($self, callback, /, *args, context=None)\n--\n\nCall it in the next pass." },
     { "call_soon_threadsafe", (PyCFunction)(void (*)(void))call_soon_threadsafe, METH_FASTCALL | METH_KEYWORDS,
@@ -678,18 +681,19 @@ static PyMethodDef methods[] = {
     { 0 },
 };
 
-static PyType_Slot slots[] = {
+static const PyType_Slot slots[] = {
     { Py_tp_new, loop_new },
     { Py_tp_dealloc, loop_dealloc },
     { Py_tp_traverse, loop_traverse },
     { Py_tp_clear, loop_clear },
-    { Py_tp_methods, methods },
-    { Py_tp_members, members },
-    { Py_tp_getset, attributes },
+    { Py_tp_methods, (void *)methods },
+    { Py_tp_members, (void *)members },
+    { Py_tp_getset, (void *)attributes },
     { Py_tp_setattro, loop_setattr },
     { 0, NULL },
 };
 
-PyType_Spec even__loop_spec = {
-    "evenloop._core.Loop", sizeof(struct loop), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, slots
+const PyType_Spec even__loop_spec = {
+    "evenloop._core.Loop", sizeof(struct loop), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    (PyType_Slot *)slots
 };

@@ -1,17 +1,15 @@
-/* The module evenloop._core. Everything it keeps is the interpreter's; what the interpreters of a process share
- * (where asyncio's slots lie, the allocator) is written once. */
+/* The module evenloop._core. Everything it keeps is the interpreter's. */
 #include "core.h"
-#include <pthread.h>
 
-PyTypeObject *type_make(PyObject *module, PyType_Spec *spec, PyObject *base)
+PyTypeObject *type_make(PyObject *module, const PyType_Spec *spec, PyObject *base)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, spec, base);
+    PyObject *type = PyType_FromModuleAndSpec(module, (PyType_Spec *)spec, base);     /* which only reads it */
     if (!type && !PyErr_Occurred())
         PyErr_NoMemory();       /* some versions forget to say so */
     return (PyTypeObject *)(void *)type;
 }
 
-static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
+static PyTypeObject *add_type(PyObject *module, const PyType_Spec *spec)
 {
     PyTypeObject *type = type_make(module, spec, NULL);
     if (type && PyModule_AddType(module, type) < 0)
@@ -20,7 +18,7 @@ static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
 }
 
 /* One that evenloop/_streams.py makes a class with. */
-static bool add_base(PyObject *module, PyType_Spec *spec)
+static bool add_base(PyObject *module, const PyType_Spec *spec)
 {
     PyTypeObject *type = add_type(module, spec);
     Py_XDECREF(type);
@@ -69,17 +67,16 @@ static bool take_asyncio(struct state *s)
     return ok;
 }
 
-/* The core's memory is Python's, of the domain that needs no interpreter: tracemalloc and debug hooks see it. */
-static void set_allocator(void)
+/* The core's memory is Python's, of the domain that needs no interpreter: tracemalloc and debug hooks see it. It is said as the
+ * extension is loaded, once for all interpreters of the process and before any of them has a loop. */
+__attribute__((constructor)) static void set_allocator(void)
 {
     even_set_allocator(PyMem_RawMalloc, PyMem_RawRealloc, PyMem_RawFree);
 }
 
 static int module_exec(PyObject *module)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct state *s = state_of_module(module);
-    (void)pthread_once(&once, set_allocator);
     bool ok = (s->empty_tuple = PyTuple_New(0)) && (s->minus_one = PyLong_FromLong(-1)) &&
               (s->names_loop = Py_BuildValue("(s)", "loop"));
 #define INTERN(name, text) ok = ok && (s->str_##name = PyUnicode_InternFromString(text));
@@ -128,12 +125,12 @@ static void module_free(void *module)
     (void)module_clear(module);
 }
 
-static PyMethodDef functions[] = {
+static const PyMethodDef functions[] = {
     { "_stream_classes", stream_classes, METH_VARARGS, NULL },
     { 0 },
 };
 
-static PyModuleDef_Slot slots[] = {
+static const PyModuleDef_Slot slots[] = {
     { Py_mod_exec, module_exec },
 #if PY_VERSION_HEX >= 0x030C0000
     { Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED },
@@ -146,8 +143,8 @@ PyModuleDef even__module = {
     .m_name = "evenloop._core",
     .m_doc = "The loop, on the core of libevenloop.",
     .m_size = sizeof(struct state),
-    .m_methods = functions,
-    .m_slots = slots,
+    .m_methods = (PyMethodDef *)functions,
+    .m_slots = (PyModuleDef_Slot *)slots,
     .m_traverse = module_traverse,
     .m_clear = module_clear,
     .m_free = module_free,

@@ -1,6 +1,5 @@
 /* The sending half of a transport. */
 #include "output.h"
-#include "layout.h"
 #include "loop/loop.h"
 #include <poll.h>
 #include <sys/socket.h>
@@ -8,18 +7,23 @@
 
 enum { CHUNKS_FIRST = 4, JOINED_MAX = 64 * 1024, TRIED_MAX = 16 * 1024 };
 
-static struct marks {
-    Py_ssize_t paused, high, low;
-} at;
-static bool at_is_known;
-
-int output_find_slots(PyObject *base)
+int output_find_slots(struct state *state, PyObject *base)
 {
-    struct marks found;
-    return slot_offset(base, "_protocol_paused", &found.paused) == 0 && slot_offset(base, "_high_water", &found.high) == 0 &&
-                   slot_offset(base, "_low_water", &found.low) == 0
-               ? layout_publish(&at, &found, sizeof at, &at_is_known)
+    struct flow_layout *at = &state->flow;
+    return slot_offset(base, "_protocol_paused", &at->paused) == 0 && slot_offset(base, "_high_water", &at->high) == 0 &&
+                   slot_offset(base, "_low_water", &at->low) == 0
+               ? 0
                : -1;
+}
+
+static const struct flow_layout *layout_of(const struct output *o)
+{
+    return &o->held.loop->state->flow;
+}
+
+static bool is_paused(const struct output *o)
+{
+    return SLOT(o->held.object, layout_of(o)->paused) == Py_True;
 }
 
 /* One of asyncio's marks: a whole number, nearly always. */
@@ -171,7 +175,7 @@ static void send_next(struct output *o)
 /* Some of it went: the protocol may go on, and whoever waits for the end of it hears. */
 static void tell_sent(struct output *o)
 {
-    if (!o->lost && SLOT(o->held.object, at.paused) == Py_True && (double)o->size <= mark(o, at.low))
+    if (!o->lost && is_paused(o) && (double)o->size <= mark(o, layout_of(o)->low))
         held_tell(&o->held, o->held.loop->state->str_maybe_resume);     /* again: next */
     if (o->tell_flushed && o->size == 0 && !o->lost)
         held_tell(&o->held, o->held.loop->state->str_on_flushed);
@@ -250,7 +254,8 @@ PyObject *output_write(struct output *o, PyObject *chunk)
         even_call_soon(loop->core, &o->flush);
     }
     double high;
-    if (call_checked(held_changes(&o->held), high = mark(o, at.high)) == CHANGED)       /* a number of the program's own class */
+    /* It may be a number of a class of the program's. */
+    if (call_checked(held_changes(&o->held), high = mark(o, layout_of(o)->high)) == CHANGED)
         return loop_check_open(loop) ? Py_NewRef(Py_None) : NULL;
     /* Send before we decide to pause: only a slow peer may pause the protocol. Outside a run, and in one
      * inside of another, there may be no later turn that would send. */
@@ -268,7 +273,7 @@ PyObject *output_flush_now(struct output *o)
     if (!loop || !loop->core || o->lost || loop->waiting)
         return PyBool_FromLong(o->size > 0);
     output_send_now(o);    /* only: what the core had of it is given back */
-    if (o->size == 0 && SLOT(o->held.object, at.paused) != Py_True)
+    if (o->size == 0 && !is_paused(o))
         Py_RETURN_FALSE;
     if (!output_is_sending(o) && !even_handle_is_queued(&o->flush)) {
         held_keep(&o->held);

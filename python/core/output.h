@@ -22,7 +22,7 @@ struct output {
 };
 
 /* Find the slots of asyncio's flow-control class, the base of those with an output. */
-int output_find_slots(PyObject *base);
+int output_find_slots(struct state *state, PyObject *base);
 
 /* Once held_init() was called. */
 void output_init(struct output *o, int fd, bool socket, bool apart);

@@ -4,7 +4,6 @@
  * A stream is read into a few bytes of the object's; what fills them is followed by a read of all that is there into memory
  * of the loop's. So a pipe that is idle keeps no large buffer, and one that is busy is read in large parts.
  * Where a read gives a message, or the end once (character devices, datagrams), one waits first and then reads once. */
-#include "layout.h"
 #include "output.h"
 #include <poll.h>
 #include <structmember.h>
@@ -37,17 +36,17 @@ struct writer {
     char closing;
 };
 
-static struct place reader_at, writer_at;
-static bool reader_is_known, writer_is_known;
+static void reader_dealloc(PyObject *o);
+static void writer_dealloc(PyObject *o);
 
 static struct reader *reader_of(PyObject *o)
 {
-    return (struct reader *)(void *)((char *)o + reader_at.part);
+    return part_behind(o, reader_dealloc, sizeof(struct reader));
 }
 
 static struct writer *writer_of(PyObject *o)
 {
-    return (struct writer *)(void *)((char *)o + writer_at.part);
+    return part_behind(o, writer_dealloc, sizeof(struct writer));
 }
 
 /* The descriptor is a pipe's now; what the core remembers of its number is another file's. But one that is watched is in
@@ -423,7 +422,7 @@ static PyObject *stop_writing(PyObject *self, PyObject *unused)
     }                                                                                                                  \
     static int kind##_clear(PyObject *o)                                                                               \
     {                                                                                                                  \
-        place_clear(o, &kind##_at);                                                                                    \
+        slots_clear(o, type_with(o, kind##_dealloc)->tp_base);                                                         \
         Py_CLEAR(kind##_of(o)->protocol);                                                                              \
         Py_CLEAR(kind##_of(o)->pipe);                                                                                  \
         return 0;                                                                                                      \
@@ -435,7 +434,8 @@ BOTH(writer)
 static int reader_traverse(PyObject *o, visitproc visit, void *arg)
 {
     struct reader *r = reader_of(o);
-    int rc = place_visit(o, &reader_at, visit, arg);
+    Py_VISIT(Py_TYPE(o));
+    int rc = slots_visit(o, type_with(o, reader_dealloc)->tp_base, visit, arg);
     if (rc)
         return rc;
     Py_VISIT(r->loop);
@@ -448,7 +448,8 @@ static int reader_traverse(PyObject *o, visitproc visit, void *arg)
 static int writer_traverse(PyObject *o, visitproc visit, void *arg)
 {
     struct writer *w = writer_of(o);
-    int rc = place_visit(o, &writer_at, visit, arg);
+    Py_VISIT(Py_TYPE(o));
+    int rc = slots_visit(o, type_with(o, writer_dealloc)->tp_base, visit, arg);
     if (rc)
         return rc;
     Py_VISIT(w->loop);
@@ -481,7 +482,7 @@ static void writer_dealloc(PyObject *o)
     Py_DECREF(type);
 }
 
-static PyMethodDef reader_methods[] = {
+static const PyMethodDef reader_methods[] = {
     { "is_closing", reader_is_closing, METH_NOARGS, "True once it is closed, or about to be." },
     { "is_reading", is_reading, METH_NOARGS, "True unless reading is paused, or it is closed." },
     { "pause_reading", pause_reading, METH_NOARGS, "No data_received() from now on." },
@@ -494,7 +495,7 @@ static PyMethodDef reader_methods[] = {
     { 0 },
 };
 
-static PyMethodDef writer_methods[] = {
+static const PyMethodDef writer_methods[] = {
     { "write", writer_write, METH_O, "Write it; what one turn of the loop writes goes out as one." },
     { "get_write_buffer_size", get_write_buffer_size, METH_NOARGS, "How much is still to be written, in bytes." },
     { "is_closing", writer_is_closing, METH_NOARGS, "True once it is closed, or about to be." },
@@ -511,32 +512,23 @@ static PyMethodDef writer_methods[] = {
 
 /* ---- the types ---- */
 
-static int derive(PyObject *module, const char *name, PyTypeObject *base, struct place *at, size_t size, PyType_Slot *slots)
+static int derive(PyObject *module, const char *name, PyTypeObject *base, size_t size, PyType_Slot *slots)
 {
-    PyType_Spec spec = { name, (int)(at->part + (Py_ssize_t)size), 0,
-                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, slots };
+    PyType_Spec spec = { name, (int)(part_offset(base) + (Py_ssize_t)size), 0,
+                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, (PyType_Slot *)slots };
     PyObject *type = PyType_FromModuleAndSpec(module, &spec, (PyObject *)(void *)base);
     int rc = type ? PyModule_AddType(module, (PyTypeObject *)(void *)type) : -1;
     Py_XDECREF(type);
     return rc;
 }
 
-/* A class of asyncio's that one of ours derives from; NULL with an exception. */
-static PyTypeObject *find_base(PyObject *transports, const char *name, struct place *at, bool *known)
-{
-    PyTypeObject *base = (PyTypeObject *)(void *)PyObject_GetAttrString(transports, name);
-    struct place found = { 0 };
-    if (base && (place_of(base, &found) < 0 || layout_publish(at, &found, sizeof *at, known) < 0))
-        Py_CLEAR(base);
-    return base;
-}
-
 static int reader_type_make(PyObject *module, PyObject *transports)
 {
-    PyTypeObject *base = find_base(transports, "ReadTransport", &reader_at, &reader_is_known);
+    PyTypeObject *base = (PyTypeObject *)(void *)PyObject_GetAttrString(transports, "ReadTransport");
     if (!base)
         return -1;
-#define PART(name) (reader_at.part + (Py_ssize_t)offsetof(struct reader, name))
+    const Py_ssize_t part = part_offset(base);
+#define PART(name) (part + (Py_ssize_t)offsetof(struct reader, name))
     PyMemberDef members[] = {
         { "_pipe", T_OBJECT, PART(pipe), 0, NULL }, { "_protocol", T_OBJECT, PART(protocol), 0, NULL },
         { "_fileno", T_INT, PART(fd), READONLY, NULL }, { "_closing", T_BOOL, PART(closing), 0, NULL },
@@ -545,10 +537,10 @@ static int reader_type_make(PyObject *module, PyObject *transports)
     };
     PyType_Slot slots[] = {
         { Py_tp_dealloc, reader_dealloc }, { Py_tp_traverse, reader_traverse }, { Py_tp_clear, reader_clear },
-        { Py_tp_methods, reader_methods }, { Py_tp_members, members },
+        { Py_tp_methods, (void *)reader_methods }, { Py_tp_members, (void *)members },
         { 0, NULL },
     };
-    int rc = derive(module, "evenloop._core.ReadPipe", base, &reader_at, sizeof(struct reader), slots);
+    int rc = derive(module, "evenloop._core.ReadPipe", base, sizeof(struct reader), slots);
 #undef PART
     Py_DECREF(base);
     return rc;
@@ -556,10 +548,11 @@ static int reader_type_make(PyObject *module, PyObject *transports)
 
 static int writer_type_make(PyObject *module, PyObject *transports)
 {
-    PyTypeObject *base = find_base(transports, "_FlowControlMixin", &writer_at, &writer_is_known);
+    PyTypeObject *base = (PyTypeObject *)(void *)PyObject_GetAttrString(transports, "_FlowControlMixin");
     if (!base)
         return -1;
-#define PART(name) (writer_at.part + (Py_ssize_t)offsetof(struct writer, name))
+    const Py_ssize_t part = part_offset(base);
+#define PART(name) (part + (Py_ssize_t)offsetof(struct writer, name))
     PyMemberDef members[] = {
         { "_pipe", T_OBJECT, PART(pipe), 0, NULL }, { "_protocol", T_OBJECT, PART(protocol), 0, NULL },
         { "_fileno", T_INT, PART(out.fd), READONLY, NULL }, { "_closing", T_BOOL, PART(closing), 0, NULL },
@@ -569,10 +562,10 @@ static int writer_type_make(PyObject *module, PyObject *transports)
     };
     PyType_Slot slots[] = {
         { Py_tp_dealloc, writer_dealloc }, { Py_tp_traverse, writer_traverse }, { Py_tp_clear, writer_clear },
-        { Py_tp_methods, writer_methods }, { Py_tp_members, members },
+        { Py_tp_methods, (void *)writer_methods }, { Py_tp_members, (void *)members },
         { 0, NULL },
     };
-    int rc = derive(module, "evenloop._core.WritePipe", base, &writer_at, sizeof(struct writer), slots);
+    int rc = derive(module, "evenloop._core.WritePipe", base, sizeof(struct writer), slots);
 #undef PART
     Py_DECREF(base);
     return rc;

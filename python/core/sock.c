@@ -299,27 +299,27 @@ static void wait_dealloc(PyObject *o)
     Py_DECREF(type);
 }
 
-static PyMethodDef methods[] = {
+static const PyMethodDef methods[] = {
     { "close", wait_close, METH_NOARGS, "Nobody waits any more." },
     { 0 },
 };
 
-static PyMemberDef members[] = {
+static const PyMemberDef members[] = {
     { "sent", T_PYSSIZET, offsetof(struct wait, sent), READONLY, "How much went before." },
     { 0 },
 };
 
-static PyType_Slot slots[] = {
+static const PyType_Slot slots[] = {
     { Py_am_await, wait_await },
-    { Py_tp_methods, methods },
-    { Py_tp_members, members },
+    { Py_tp_methods, (void *)methods },
+    { Py_tp_members, (void *)members },
     { Py_tp_dealloc, wait_dealloc },
     { Py_tp_traverse, wait_traverse },
     { Py_tp_clear, wait_clear },
     { 0, NULL },
 };
 
-PyType_Spec even__wait_spec = {
+const PyType_Spec even__wait_spec = {
     "evenloop._core.Wait", sizeof(struct wait), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, (PyType_Slot *)slots
 };

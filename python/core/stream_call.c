@@ -14,7 +14,7 @@ struct call {
     PyObject *waiter;           /* the reader's future, of ours */
     PyObject *inner;            /* what is driven meanwhile: the future's iterator, or asyncio's coroutine */
     Py_ssize_t n, looked_at;    /* bytes wanted; those of the buffer in which there is no separator */
-    char kind, at;
+    unsigned char kind, at;
 };
 
 /* What a step comes to. */
@@ -564,14 +564,14 @@ void spare_calls_drop(struct state *s)
     }
 }
 
-static PyMethodDef methods[] = {
+static const PyMethodDef methods[] = {
     { "send", call_send_method, METH_O, "Go on, until it waits or is over." },
     { "throw", (PyCFunction)(void (*)(void))call_throw, METH_FASTCALL, "Raise an exception where it waits." },
     { "close", call_close, METH_NOARGS, "Give it up." },
     { 0 },
 };
 
-static PyGetSetDef attributes[] = {
+static const PyGetSetDef attributes[] = {
     { "__name__", name_of, NULL, NULL, NULL },
     { "__qualname__", name_of, NULL, NULL, "" },
     { "cr_running", is_running, NULL, NULL, NULL },
@@ -584,7 +584,7 @@ static PyGetSetDef attributes[] = {
     { 0 },
 };
 
-static PyType_Slot slots[] = {
+static const PyType_Slot slots[] = {
     { Py_tp_dealloc, call_dealloc },
     { Py_tp_traverse, call_traverse },
     { Py_tp_clear, call_clear },
@@ -594,12 +594,12 @@ static PyType_Slot slots[] = {
     { Py_tp_iternext, call_next },
     { Py_am_await, call_await },
     { Py_am_send, call_send },
-    { Py_tp_methods, methods },
-    { Py_tp_getset, attributes },
+    { Py_tp_methods, (void *)methods },
+    { Py_tp_getset, (void *)attributes },
     { 0, NULL },
 };
 
-PyType_Spec even__call_spec = {
+const PyType_Spec even__call_spec = {
     "evenloop._core.StreamCall", sizeof(struct call), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, (PyType_Slot *)slots
 };

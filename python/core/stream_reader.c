@@ -336,7 +336,7 @@ static void reader_dealloc(PyObject *o)
 
 #define CALL METH_FASTCALL | METH_KEYWORDS
 #define FUNCTION(f) (PyCFunction)(void (*)(void)) f
-static PyMethodDef methods[] = {
+static const PyMethodDef methods[] = {
     { "read", FUNCTION(read_), CALL,
       "read($self, n=-1)\n--\n\nUp to `n` bytes, as soon as there are some; -1: all, to the end." },
     { "readexactly", FUNCTION(readexactly), CALL, "readexactly($self, n)\n--\n\n`n` bytes, or IncompleteReadError." },
@@ -350,11 +350,11 @@ static PyMethodDef methods[] = {
 };
 
 #define OBJECT(name) { "_" #name, T_OBJECT_EX, offsetof(struct reader, name), 0, NULL }
-static PyMemberDef members[] = {
+static const PyMemberDef members[] = {
     OBJECT(loop), OBJECT(waiter), OBJECT(exception), OBJECT(transport), { 0 }
 };
 
-static PyGetSetDef attributes[] = {
+static const PyGetSetDef attributes[] = {
     { "_buffer", get_buffer, set_buffer, NULL, NULL },
     { "_limit", get_limit, set_limit, NULL, NULL },
     { "_eof", get_eof, set_eof, NULL, NULL },
@@ -362,20 +362,20 @@ static PyGetSetDef attributes[] = {
     { 0 },
 };
 
-static PyType_Slot slots[] = {
+static const PyType_Slot slots[] = {
     { Py_tp_new, part_new },
     { Py_tp_dealloc, reader_dealloc },
     { Py_tp_traverse, reader_traverse },
     { Py_tp_clear, reader_clear },
     { Py_tp_setattro, part_setattr },
-    { Py_tp_methods, methods },
-    { Py_tp_members, members },
-    { Py_tp_getset, attributes },
+    { Py_tp_methods, (void *)methods },
+    { Py_tp_members, (void *)members },
+    { Py_tp_getset, (void *)attributes },
     { Py_am_anext, next },
     { 0, NULL },
 };
 
-PyType_Spec even__reader_spec = {
+const PyType_Spec even__reader_spec = {
     "evenloop._core.StreamReader", sizeof(struct reader), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, (PyType_Slot *)slots
 };

@@ -72,7 +72,7 @@ static void writer_dealloc(PyObject *o)
     Py_DECREF(type);
 }
 
-static PyMethodDef writer_methods[] = {
+static const PyMethodDef writer_methods[] = {
     { "write", write_, METH_O, "write($self, data)\n--\n\nSend it; drain() waits for room." },
     { "writelines", writelines, METH_O, "writelines($self, data)\n--\n\nSend all of them." },
     { "drain", drain, METH_NOARGS, "drain($self)\n--\n\nWait until more may be written; raises what the reader's end found." },
@@ -80,25 +80,25 @@ static PyMethodDef writer_methods[] = {
 };
 
 #define OBJECT(name) { "_" #name, T_OBJECT_EX, offsetof(struct writer, name), 0, NULL }
-static PyMemberDef writer_members[] = {
+static const PyMemberDef writer_members[] = {
     OBJECT(transport), OBJECT(protocol), OBJECT(reader), OBJECT(loop), { 0 }
 };
 #undef OBJECT
 
-static PyType_Slot writer_slots[] = {
+static const PyType_Slot writer_slots[] = {
     { Py_tp_new, part_new },
     { Py_tp_dealloc, writer_dealloc },
     { Py_tp_traverse, writer_traverse },
     { Py_tp_clear, writer_clear },
     { Py_tp_setattro, part_setattr },
-    { Py_tp_methods, writer_methods },
-    { Py_tp_members, writer_members },
+    { Py_tp_methods, (void *)writer_methods },
+    { Py_tp_members, (void *)writer_members },
     { 0, NULL },
 };
 
-PyType_Spec even__writer_spec = {
+const PyType_Spec even__writer_spec = {
     "evenloop._core.StreamWriter", sizeof(struct writer), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, writer_slots
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, (PyType_Slot *)writer_slots
 };
 
 /* ---- the protocol ---- */
@@ -145,30 +145,30 @@ static void protocol_dealloc(PyObject *o)
     Py_DECREF(type);
 }
 
-static PyMethodDef protocol_methods[] = {
+static const PyMethodDef protocol_methods[] = {
     { "data_received", data_received, METH_O, "data_received($self, data)\n--\n\nIt goes to the reader." },
     { 0 },
 };
 
-static PyMemberDef protocol_members[] = {
+static const PyMemberDef protocol_members[] = {
     { "_stream_reader_wr", T_OBJECT_EX, offsetof(struct protocol, reader_ref), 0, NULL },
     { "_paused", T_OBJECT_EX, offsetof(struct protocol, paused), 0, NULL },
     { "_connection_lost", T_OBJECT_EX, offsetof(struct protocol, connection_lost), 0, NULL },
     { 0 },
 };
 
-static PyType_Slot protocol_slots[] = {
+static const PyType_Slot protocol_slots[] = {
     { Py_tp_new, part_new },
     { Py_tp_dealloc, protocol_dealloc },
     { Py_tp_traverse, protocol_traverse },
     { Py_tp_clear, protocol_clear },
     { Py_tp_setattro, part_setattr },
-    { Py_tp_methods, protocol_methods },
-    { Py_tp_members, protocol_members },
+    { Py_tp_methods, (void *)protocol_methods },
+    { Py_tp_members, (void *)protocol_members },
     { 0, NULL },
 };
 
-PyType_Spec even__protocol_spec = {
+const PyType_Spec even__protocol_spec = {
     "evenloop._core.StreamReaderProtocol", sizeof(struct protocol), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, protocol_slots
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, (PyType_Slot *)protocol_slots
 };

@@ -520,7 +520,7 @@ static int set_ignored(PyObject *self, PyObject *value, void *unused)
 }
 
 #define HELD_AS(name, which) { name, get_held, set_held, NULL, (void *)(uintptr_t)(which) }
-static PyGetSetDef attributes[] = {
+static const PyGetSetDef attributes[] = {
     HELD_AS("_loop", LOOP), HELD_AS("_transport", TRANSPORT), HELD_AS("_app_protocol", PROTOCOL), HELD_AS("_sslobj", SSLOBJ),
     HELD_AS("_incoming", INCOMING), HELD_AS("_outgoing", OUTGOING), HELD_AS("_state", STATE),
     HELD_AS("_outgoing_high_water", WRITE_HIGH), HELD_AS("_outgoing_low_water", WRITE_LOW),
@@ -530,7 +530,7 @@ static PyGetSetDef attributes[] = {
 };
 
 #define FLAG(name, field) { name, T_BOOL, offsetof(struct tls, field), 0, NULL }
-static PyMemberDef members[] = {
+static const PyMemberDef members[] = {
     FLAG("_app_protocol_is_buffer", is_buffered), FLAG("_app_reading_paused", app_reading_paused),
     FLAG("_app_writing_paused", app_writing_paused), FLAG("_ssl_reading_paused", ssl_reading_paused),
     FLAG("_ssl_writing_paused", ssl_writing_paused),
@@ -583,7 +583,7 @@ static void dealloc(PyObject *o)
     Py_DECREF(type);
 }
 
-static PyMethodDef methods[] = {
+static const PyMethodDef methods[] = {
     { "_write", tls_write, METH_O, "Send it, encrypted; what one turn of the loop writes is joined." },
     { "_write_appdata", tls_write_appdata, METH_O, NULL },
     { "get_buffer", get_buffer, METH_O, NULL },
@@ -597,11 +597,13 @@ static PyMethodDef methods[] = {
     { 0 },
 };
 
-static PyType_Slot slots[] = {
-    { Py_tp_new, tls_new },         { Py_tp_dealloc, dealloc },   { Py_tp_traverse, traverse }, { Py_tp_clear, clear },
-    { Py_tp_methods, methods },     { Py_tp_members, members },   { Py_tp_getset, attributes }, { 0, NULL },
+static const PyType_Slot slots[] = {
+    { Py_tp_new, tls_new }, { Py_tp_dealloc, dealloc }, { Py_tp_traverse, traverse }, { Py_tp_clear, clear },
+    { Py_tp_methods, (void *)methods }, { Py_tp_members, (void *)members }, { Py_tp_getset, (void *)attributes },
+    { 0, NULL },
 };
 
-PyType_Spec even__tls_spec = {
-    "evenloop._core.TLS", sizeof(struct tls), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, slots
+const PyType_Spec even__tls_spec = {
+    "evenloop._core.TLS", sizeof(struct tls), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    (PyType_Slot *)slots
 };

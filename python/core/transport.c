@@ -4,7 +4,6 @@
  * It is asyncio's flow-control class with our part behind the slots of that. A receiver stands while the protocol wants data;
  * a send, while there is some. Each holds a reference of the transport: its memory must stay until the core says that the
  * operation is over. What comes in while reading is paused is kept by the receiver. */
-#include "layout.h"
 #include "output.h"
 #include <structmember.h>
 
@@ -30,17 +29,11 @@ struct transport {
     char sendfile;                      /* is in progress: nothing may be written */
 };
 
-static struct place at;
-static bool at_is_known;
+static void transport_dealloc(PyObject *o);
 
 static struct transport *part_of(PyObject *o)
 {
-    return (struct transport *)(void *)((char *)o + at.part);
-}
-
-static PyObject *object_of(struct transport *t)
-{
-    return (PyObject *)(void *)((char *)t - at.part);
+    return part_behind(o, transport_dealloc, sizeof(struct transport));
 }
 
 static void hold(struct transport *t)
@@ -285,7 +278,7 @@ static ssize_t receive_piece(struct transport *t)
 static void received(even_handle *h)
 {
     struct transport *t = even_container_of(h, struct transport, receiver.handle);
-    PyObject *self = object_of(t);
+    PyObject *self = t->out.held.object;
     if (t->loop->raised) {
         even_call_soon(t->loop->core, h);
         return;
@@ -532,7 +525,9 @@ static int transport_setattr(PyObject *o, PyObject *name, PyObject *value)
 static int transport_traverse(PyObject *o, visitproc visit, void *arg)
 {
     struct transport *t = part_of(o);
-    int rc = place_visit(o, &at, visit, arg);
+    PyTypeObject *type = type_with(o, transport_dealloc);
+    Py_VISIT(Py_TYPE(o));
+    int rc = slots_visit(o, type->tp_base, visit, arg);
     if (rc)
         return rc;
     Py_VISIT(t->loop);
@@ -547,7 +542,7 @@ static int transport_traverse(PyObject *o, visitproc visit, void *arg)
 static int transport_clear(PyObject *o)
 {
     struct transport *t = part_of(o);
-    place_clear(o, &at);
+    slots_clear(o, type_with(o, transport_dealloc)->tp_base);
     Py_CLEAR(t->protocol);
     Py_CLEAR(t->sock);
     Py_CLEAR(t->server);
@@ -570,7 +565,7 @@ static void transport_dealloc(PyObject *o)
     Py_DECREF(type);
 }
 
-static PyMethodDef methods[] = {
+static const PyMethodDef methods[] = {
     { "write", transport_write, METH_O, "Send it; what one turn of the loop writes goes out as one." },
     { "get_write_buffer_size", get_write_buffer_size, METH_NOARGS, "How much is still to be sent, in bytes." },
     { "is_closing", is_closing, METH_NOARGS, "True once it is closed, or about to be." },
@@ -590,7 +585,8 @@ static PyMethodDef methods[] = {
 
 static PyTypeObject *derive(PyObject *module, PyTypeObject *base)
 {
-#define PART(name) (at.part + (Py_ssize_t)offsetof(struct transport, name))
+    const Py_ssize_t part = part_offset(base);
+#define PART(name) (part + (Py_ssize_t)offsetof(struct transport, name))
     PyMemberDef members[] = {
         { "_sock", T_OBJECT, PART(sock), 0, NULL }, { "_server", T_OBJECT, PART(server), 0, NULL },
         { "_protocol", T_OBJECT, PART(protocol), 0, NULL }, { "_empty_waiter", T_OBJECT, PART(empty_waiter), 0, NULL },
@@ -602,11 +598,11 @@ static PyTypeObject *derive(PyObject *module, PyTypeObject *base)
     };
     PyType_Slot slots[] = {
         { Py_tp_dealloc, transport_dealloc }, { Py_tp_traverse, transport_traverse }, { Py_tp_clear, transport_clear },
-        { Py_tp_methods, methods }, { Py_tp_members, members }, { Py_tp_setattro, transport_setattr },
+        { Py_tp_methods, (void *)methods }, { Py_tp_members, (void *)members }, { Py_tp_setattro, transport_setattr },
         { 0, NULL },
     };
     PyType_Spec spec = {
-        "evenloop._core.SocketTransport", (int)(at.part + (Py_ssize_t)sizeof(struct transport)), 0,
+        "evenloop._core.SocketTransport", (int)(part + (Py_ssize_t)sizeof(struct transport)), 0,
         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, slots
     };
     return (PyTypeObject *)(void *)PyType_FromModuleAndSpec(module, &spec, (PyObject *)(void *)base);
@@ -616,9 +612,7 @@ int transport_type_make(PyObject *module, struct state *state)
 {
     PyObject *transports = PyImport_ImportModule("asyncio.transports");
     PyObject *base = transports ? PyObject_GetAttrString(transports, "_FlowControlMixin") : NULL;
-    struct place found = { 0 };
-    if (base && output_find_slots(base) == 0 && place_of((PyTypeObject *)(void *)base, &found) == 0 &&
-        layout_publish(&at, &found, sizeof at, &at_is_known) == 0)
+    if (base && output_find_slots(state, base) == 0)
         state->transport_type = derive(module, (PyTypeObject *)(void *)base);
     Py_XDECREF(transports);
     Py_XDECREF(base);

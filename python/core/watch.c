@@ -25,7 +25,7 @@ static void ready(struct watch *self, struct direction *d)
     struct loop *loop = self->loop;
     if (!d->handle || loop->raised)     /* level-triggered: it comes again */
         return;
-    if (handle_is_cancelled(d->handle)) {
+    if (handle_is_cancelled(loop, d->handle)) {
         even_watch_stop(&d->watch);     /* by itself, not through the loop: nobody will ever read */
         Py_CLEAR(d->handle);    /* only: it is held */
         return;
@@ -340,14 +340,14 @@ static void watch_dealloc(PyObject *o)
     Py_DECREF(type);
 }
 
-static PyType_Slot watch_slots[] = {
+static const PyType_Slot watch_slots[] = {
     { Py_tp_dealloc, watch_dealloc },
     { Py_tp_traverse, watch_traverse },
     { Py_tp_clear, watch_clear },
     { 0, NULL },
 };
 
-PyType_Spec even__watch_spec = {
+const PyType_Spec even__watch_spec = {
     "evenloop._core.Watch", sizeof(struct watch), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, watch_slots
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, (PyType_Slot *)watch_slots
 };
