@@ -10,6 +10,11 @@
  *   evenloop/io.h       TCP streams and servers
  *   evenloop/process.h  processes and signals, with a callback
  *
+ * Two more are for who builds on the loop, a binding for another language for one, and are included by themselves:
+ *
+ *   evenloop/embed.h    parts of a pass, what stands in the loop, a clock of one's own
+ *   evenloop/trace.h    the events of EVENLOOP_EXPLAIN, to tell them of tasks of one's own
+ *
  * CONVENTIONS
  *
  * Errors. A function that can fail returns a negative errno (-4095..-1) or one of the codes of error.h;

@@ -42,7 +42,7 @@ MAY_INCLUDE = {
 }
 # What two rooms that look at each other may see there: a header, no more.
 ONLY = {
-    ("backend", "loop"): {"loop.h", "queue.h"}, ("loop", "backend"): {"backend.h"}, ("loop", "trace"): {"trace.h"},
+    ("backend", "loop"): {"loop.h", "queue.h"}, ("loop", "backend"): {"backend.h", "jobs.h"}, ("loop", "trace"): {"trace.h"},
     ("trace", "await"): {"await.h", "kinds.h"}, ("await", "backend"): {"backend.h"}, ("await", "trace"): {"trace.h"},
     ("io", "backend"): {"backend.h", "jobs.h"}, ("io", "await"): {"await.h", "kinds.h"},
     ("io", "thread"): {"pool.h"},
@@ -71,14 +71,13 @@ def check_layers():
                 complain(path, number, f"src/{room} may not know src/{name}")
             elif name != room and (room, name) in ONLY and other.name not in ONLY[room, name]:
                 complain(path, number, f"src/{room} may see {', '.join(sorted(ONLY[room, name]))} of src/{name}, no {other.name}")
-    # The Python face stands on the public callback level; what it looks at inside is the loop's queues, for the collector,
-    # it tells the narrator, and virtual time of work in threads; and a lock of its own is one of the library's at a fork.
+    # The Python face stands on the public callback level, and knows none of src/.
     for path in files("python/core/*.[ch]"):
         for number, text in enumerate(path.read_text().splitlines(), 1):
             match = re.match(r'\s*#\s*include\s+["<]([^">]+)', text)
             if match and ("/" in match[1] and match[1].split("/")[0] not in ("sys", "netinet", "arpa")
-                          and match[1] not in ("evenloop/loop.h", "evenloop/process.h", "loop/loop.h", "trace/trace.h",
-                                               "backend/jobs.h", "base/fork.h")):
+                          and match[1] not in ("evenloop/loop.h", "evenloop/embed.h", "evenloop/process.h",
+                                               "evenloop/trace.h")):
                 complain(path, number, f"python/core may not know {match[1]}")
 
 

@@ -423,29 +423,6 @@ TEST(a_due_timer_can_be_canceled_or_moved_by_one_before_it)
     close_loop(loop);
 }
 
-/* By a clock of the program's, which stands or jumps, timers are due when that says so. */
-TEST(timers_go_by_another_clock)
-{
-    even_loop *loop = new_loop();
-    struct note notes[] = { note(loop, 'a', NULL), note(loop, 'b', NULL), note(loop, 'c', NULL) };
-    const int64_t at[] = { 3600, 7200, 3600 };
-    begin_story();
-    loop->own_clock = true;
-    for (size_t i = 0; i < 3; i++)
-        assert_int_equal(even_call_at_ns(loop, &notes[i].timer, at[i]), 0);
-    loop->own_now = 3599;
-    assert_int_equal(even__loop_timeout_ns(loop), 1);
-    even_loop_step(loop);
-    assert_string_equal(story, "");
-    loop->own_now = 3600;
-    even_loop_step(loop);
-    assert_string_equal(story, "ac");
-    loop->own_now = INT64_MAX;
-    even_loop_step(loop);
-    assert_string_equal(story, "acb");
-    close_loop(loop);
-}
-
 /* Parts of a pass, from inside a handle: what is due is queued behind what is queued already, and nothing runs. */
 static void arm_and_look(struct note *n)
 {

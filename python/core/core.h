@@ -7,7 +7,7 @@
 #include <Python.h>
 #include "checked.h"
 #include "layout.h"
-#include <evenloop/loop.h>
+#include <evenloop/embed.h>
 #include <semaphore.h>
 #include <stdbool.h>
 
@@ -121,12 +121,11 @@ struct loop {
     PyThreadState *waiting;     /* the loop's thread is inside a wait and has let the interpreter go */
     struct errand *errands;     /* what other threads want done as soon as it has left that wait */
     even_handle rouse;          /* wakes it for them, while `roused` */
-    even_handle chosen;         /* the core's handles that a pass of the program's own runs */
     unsigned time_version;      /* of the loop's class, when `class_time` was found out; 0: never */
     bool class_time, own_time;  /* its class has a time() of its own; the loop itself has one */
-    bool by_own_clock;          /* a run goes by that */
+    bool by_own_clock;          /* the core's timers go by that */
     bool debug, closed, closing, stopping, roused;
-    bool calling;               /* those of `chosen`: as in a run, it is not closed meanwhile */
+    bool calling;               /* a pass of the program's own runs the core's handles */
     bool attached;              /* by a pass in place of a run */
     bool nested;                /* passes of the program's own were made in this pass of the core's: */
     uint64_t nested_pass;
@@ -180,8 +179,8 @@ int timer_handle_arm(struct loop *loop, PyObject *handle, double when);
  * one into it, a timer that is set too: 0, or -1 with an exception. */
 PyObject *handle_unqueue(struct loop *loop);
 int handle_requeue(struct loop *loop, PyObject *handle);
-/* Run what is queued of the core's own, not Python's handles: transports that receive, and the like. */
-void handles_run_core(struct loop *loop);
+/* Run what is queued of the core's own, not Python's handles: transports that receive, and the like. 0, or a failure. */
+int handles_run_core(struct loop *loop);
 /* How many are queued of Python's; no more than `most` are counted. */
 size_t handles_count(struct loop *loop, size_t most);
 /* Call it, here and now; whatever it raises goes where it belongs. */
@@ -232,10 +231,13 @@ static inline bool loop_has_own_clock(struct loop *loop)
         loop_look_for_clock(loop);
     return loop->class_time || loop->own_time;
 }
-/* asyncio's timers go by time(). So do ours, as often as asyncio would look: once a pass. -1 with an exception. */
-int loop_follow_clock(struct loop *loop);
-/* A run, for as long as it has one. 0, or the failure that ends it. */
-int loop_run_by_own_clock(struct loop *loop);
+void loop_change_clock(struct loop *loop);
+/* asyncio's timers go by time(). So do ours: to be called where it may have changed what that means, while the loop is open. */
+static inline void loop_follow_clock(struct loop *loop)
+{
+    if (loop_has_own_clock(loop) != loop->by_own_clock)
+        loop_change_clock(loop);
+}
 
 /* ---- nested.c ---- */
 

@@ -1,6 +1,5 @@
 /* What another thread wants of a loop that waits: the loop's thread does it. */
 #include "core.h"
-#include "loop/loop.h"
 
 static void roused(even_handle *h)
 {
@@ -19,7 +18,7 @@ static bool is_finalizing(void)
 bool loop_errand(struct loop *loop, struct errand *e, void (*run)(struct errand *self))
 {
     int rc = 0;
-    if (is_finalizing() || even__loop_is_parents(loop->core)) {
+    if (is_finalizing() || even_loop_is_parents(loop->core)) {
         PyErr_SetString(PyExc_RuntimeError, "the loop waits in a thread that is gone, with the interpreter or with a fork");
         return false;
     }

@@ -1,12 +1,11 @@
 /* Explain: asyncio's own tasks, told to the core's narrator as C's tells its own. The loop's choke points call the functions
  * here, only while loop->explain is set; evenloop/_explain.py finds out what happened to which task. */
 #include "core.h"
-#include "trace/trace.h"
-#include <string.h>
+#include <evenloop/trace.h>
 
 int explain_open(struct loop *loop)
 {
-    if (!even__trace_on)
+    if (!even_explains())
         return 0;
     PyObject *module = PyImport_ImportModule("evenloop._explain");      /* only: the loop is not anybody's yet */
     /* only: as above */
@@ -123,26 +122,21 @@ void explain_close(struct loop *loop)
 
 /* ---- what the explainer tells ---- */
 
-static bool event_named(const char *name, enum even__event *event)
+static bool event_named(const char *name, enum even_event *event)
 {
-#define NAME(name, sentence) #name,
-    static const char *const names[] = { EVEN_EVENTS(NAME) };
-#undef NAME
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i], name) == 0) {
-            *event = (enum even__event)i;
-            return true;
-        }
+    *event = even_event_named(name);
+    if (*event != EVEN_EVENT_COUNT)
+        return true;
     PyErr_Format(PyExc_ValueError, "no event is called '%s'", name);
     return false;
 }
 
 /* None, or (id, name, kind, role, parent, done, canceled, kept). */
-static bool read_thing(PyObject *o, struct even__trace_thing *thing)
+static bool read_thing(PyObject *o, even_thing *thing)
 {
     unsigned long long id;
     int role, done, canceled, kept;
-    *thing = (struct even__trace_thing){ .id = NULL };
+    *thing = (even_thing){ .id = NULL };
     if (o == Py_None)
         return true;
     if (!PyTuple_Check(o)) {
@@ -151,12 +145,12 @@ static bool read_thing(PyObject *o, struct even__trace_thing *thing)
     }
     if (!PyArg_ParseTuple(o, "Kzsizppp", &id, &thing->name, &thing->kind, &role, &thing->parent, &done, &canceled, &kept))
         return false;
-    if (role < EVEN__ITS_OWN || role > EVEN__GENERATOR) {
+    if (role < EVEN_ROLE_ITS_OWN || role > EVEN_ROLE_GENERATOR) {
         PyErr_SetString(PyExc_ValueError, "no such role");
         return false;
     }
     thing->id = (const void *)(uintptr_t)id;
-    thing->role = (enum even__trace_role)role;
+    thing->role = (enum even_role)role;
     thing->done = done;
     thing->canceled = canceled;
     thing->kept = kept;
@@ -166,7 +160,7 @@ static bool read_thing(PyObject *o, struct even__trace_thing *thing)
 PyObject *loop_tell(PyObject *self, PyObject *args)
 {
     struct loop *loop = as_loop(self);
-    struct even__trace_tale tale = { .loop = loop->core };
+    even_tale tale = { .loop = loop->core };
     PyObject *task, *object;
     const char *event;
     long long value;
@@ -176,6 +170,6 @@ PyObject *loop_tell(PyObject *self, PyObject *args)
         return NULL;
     tale.value = value;
     if (loop->core)
-        even__narrate(&tale);
+        even_tell(&tale);
     Py_RETURN_NONE;
 }

@@ -1,7 +1,6 @@
 /* Handles: asyncio.Handle and asyncio.TimerHandle with a handle of the core's inside. The slots of asyncio's classes hold
  * the objects, so that its methods, the collector and whoever looks at a handle find what they know. */
 #include "core.h"
-#include "loop/loop.h"
 
 enum { SPARE_MAX = 256 };
 
@@ -482,21 +481,19 @@ PyObject *handles_list(struct loop *loop, bool timers)
 {
     PyObject *list = PyList_New(0);
     even_loop *core = loop->core;
-    even_handle *queues[] = { &core->batch, &core->ready };
     int rc = list ? 0 : -1;
     if (timers) {
-        for (uint32_t i = 1; rc == 0 && i <= core->timers.count; i++) {
-            PyObject *handle = object_of(&core->timers.slot[i].timer->handle);
+        for (even_timer *t = NULL; rc == 0 && (t = even_loop_next_timer(core, t));) {
+            PyObject *handle = object_of(&t->handle);
             rc = handle ? PyList_Append(list, handle) : 0;
         }
         if (rc == 0)
             rc = PyList_Sort(list);         /* which is a heap, too */
     } else {
-        for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
-            for (even_handle *h = queues[i]->next; rc == 0 && h != queues[i]; h = h->next) {
-                PyObject *handle = object_of(h);
-                rc = handle ? PyList_Append(list, handle) : 0;
-            }
+        for (even_handle *h = NULL; rc == 0 && (h = even_loop_next_handle(core, h));) {
+            PyObject *handle = object_of(h);
+            rc = handle ? PyList_Append(list, handle) : 0;
+        }
     }
     if (rc < 0)
         Py_CLEAR(list);
@@ -507,28 +504,24 @@ PyObject *handles_list(struct loop *loop, bool timers)
 
 size_t handles_count(struct loop *loop, size_t most)
 {
-    even_handle *queues[] = { &loop->core->batch, &loop->core->ready };
     size_t n = 0;
-    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
-        for (even_handle *h = queues[i]->next; n < most && h != queues[i]; h = h->next)
-            n += object_of(h) != NULL;
+    for (even_handle *h = NULL; n < most && (h = even_loop_next_handle(loop->core, h));)
+        n += object_of(h) != NULL;
     return n;
 }
 
 PyObject *handle_unqueue(struct loop *loop)
 {
-    even__inbox_take(loop->core);
-    even_handle *queues[] = { &loop->core->batch, &loop->core->ready };
-    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
-        for (even_handle *h = queues[i]->next; h != queues[i]; h = h->next) {
-            PyObject *handle = object_of(h);
-            if (!handle)
-                continue;
-            even_handle_cancel(h);
-            if (h->run == run_timer)
-                set(handle, layout_of(loop)->scheduled, Py_False);
-            return handle;          /* the queue's reference */
-        }
+    even_loop_take_pushed(loop->core);
+    for (even_handle *h = NULL; (h = even_loop_next_handle(loop->core, h));) {
+        PyObject *handle = object_of(h);
+        if (!handle)
+            continue;
+        even_handle_cancel(h);
+        if (h->run == run_timer)
+            set(handle, layout_of(loop)->scheduled, Py_False);
+        return handle;          /* the queue's reference */
+    }
     PyErr_SetString(PyExc_IndexError, "pop from an empty queue");
     return NULL;
 }
@@ -542,7 +535,7 @@ int handle_requeue(struct loop *loop, PyObject *handle)
         PyErr_Format(PyExc_TypeError, "%R is no handle of this loop", handle);
         return -1;
     }
-    even__inbox_take(loop->core);       /* it may stand there */
+    even_loop_take_pushed(loop->core);      /* it may be one of those */
     even_handle *h = timer ? &timer_part_of(handle)->timer.handle : &part_of(handle)->handle;
     if (even_handle_is_queued(h) || handle_is_cancelled(loop, handle))
         return 0;
@@ -554,72 +547,58 @@ int handle_requeue(struct loop *loop, PyObject *handle)
     return 0;
 }
 
-void handles_run_core(struct loop *loop)
+static bool is_cores(const even_handle *h, void *unused)
 {
-    even_handle *queues[] = { &loop->core->batch, &loop->core->ready }, *chosen = &loop->chosen;
-    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
-        for (even_handle *h = queues[i]->next, *next; h != queues[i]; h = next) {
-            next = h->next;
-            if (!object_of(h)) {
-                even__queue_remove(h);
-                even__queue_append(chosen, h);
-            }
-        }
+    (void)unused;
+    return !object_of((even_handle *)h);
+}
+
+int handles_run_core(struct loop *loop)
+{
     const bool calling = loop->calling;
     loop->calling = true;
-    while (!even__queue_is_empty(chosen) && !loop->raised) {       /* a pass inside of this one goes on with them */
-        even_handle *h = chosen->next;
-        even__queue_remove(h);
-        h->run(h);    /* again: below */
-    }
+    int rc = even_loop_run_queued(loop->core, is_cores, NULL);      /* only: as in a run, nobody closes it */
     loop->calling = calling;
-    even__queue_splice(&loop->core->ready, chosen);     /* an exit: they are for the next pass */
+    return rc;
 }
 
 int handles_traverse(struct loop *loop, visitproc visit, void *arg)
 {
-    even_loop *core = loop->core;
-    even_handle *queues[] = { &core->batch, &core->ready };
-    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
-        for (even_handle *h = queues[i]->next; h != queues[i]; h = h->next)
-            Py_VISIT(object_of(h));
-    for (uint32_t i = 1; i <= core->timers.count; i++)
-        Py_VISIT(object_of(&core->timers.slot[i].timer->handle));
+    for (even_handle *h = NULL; (h = even_loop_next_handle(loop->core, h));)
+        Py_VISIT(object_of(h));
+    for (even_timer *t = NULL; (t = even_loop_next_timer(loop->core, t));)
+        Py_VISIT(object_of(&t->handle));
     return 0;
 }
 
 void handles_drop(struct loop *loop)
 {
     even_loop *core = loop->core;
-    even_handle *queues[] = { &core->batch, &core->ready };
-    even__inbox_take(core);
-    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
-        for (even_handle *h = queues[i]->next, *next; h != queues[i]; h = next) {
-            PyObject *handle = object_of(h);
-            next = h->next;
-            if (handle) {
-                even_handle_cancel(h);
-                Py_DECREF(handle);
-                next = queues[i]->next;     /* what went with it may have cancelled others */
-            } else if (h->run == arm) {
-                struct arming *a = even_container_of(h, struct arming, handle);
-                even_handle_cancel(h);
-                Py_DECREF(a->timer);
-                PyMem_RawFree(a);
-                next = queues[i]->next;
-            }
+    even_handle *before = NULL;         /* one of the core's own, which stays; they are passed over once */
+    even_loop_take_pushed(core);
+    for (even_handle *h; (h = even_loop_next_handle(core, before));) {
+        PyObject *handle = object_of(h);
+        if (!handle && h->run != arm) {
+            before = h;
+            continue;
         }
-    uint32_t i = 1;
-    while (i <= core->timers.count) {
-        even_timer *timer = core->timers.slot[i].timer;
+        even_handle_cancel(h);
+        if (!handle) {
+            struct arming *a = even_container_of(h, struct arming, handle);
+            handle = a->timer;
+            PyMem_RawFree(a);
+        }
+        Py_DECREF(handle);
+        before = NULL;      /* what went with it may have cancelled others */
+    }
+    even_timer *timer = NULL;
+    while ((timer = even_loop_next_timer(core, timer))) {
         PyObject *handle = object_of(&timer->handle);
-        if (handle) {
-            even_timer_cancel(core, timer);
-            Py_DECREF(handle);
-            i = 1;
-        } else {
-            i++;
-        }
+        if (!handle)
+            continue;
+        even_timer_cancel(core, timer);
+        Py_DECREF(handle);
+        timer = NULL;
     }
 }
 

@@ -1,7 +1,5 @@
 /* The loop's type: what is called often. evenloop.Loop derives from it and from asyncio's loop, in this order. */
 #include "core.h"
-#include "backend/jobs.h"
-#include "loop/loop.h"
 #include <math.h>
 #include <structmember.h>
 #include <time.h>
@@ -71,10 +69,7 @@ static void after_wait(void *data)
         e->over = true;
         sem_post(&e->done);     /* it goes on, and is gone, once we let the interpreter go */
     }
-    /* Its class got a time() of its own meanwhile: asyncio's run_forever() goes on at once, by that. */
-    /* again: it has looked whether the loop is open */
-    if (!loop->by_own_clock && loop_has_own_clock(loop))
-        even_loop_stop(loop->core);
+    loop_follow_clock(loop);            /* again: it asks the class alone, which got another time() meanwhile, maybe */
     if (PyErr_CheckSignals() < 0 && !loop_takes_exception(loop)) {      /* only: a run closes no loop */
         loop->raised = PyErr_GetRaisedException();      /* a signal handler's: it leaves the run, as from select() */
         even_loop_stop(loop->core);
@@ -87,12 +82,12 @@ static int loop_setattr(PyObject *o, PyObject *name, PyObject *value)
     int rc = PyObject_GenericSetAttr(o, name, value);     /* again: below */
     if (rc == 0 && PyUnicode_Compare(name, loop->state->str_time) == 0) {
         loop->own_time = value != NULL;
-        if (loop->core && even_loop_is_running(loop->core))
-            even_loop_stop(loop->core);     /* asyncio's run_forever() goes on at once, by the other clock */
+        if (loop->core && !loop->waiting)
+            loop_follow_clock(loop);
     } else if (rc == 0 && value == Py_None && loop->attached && loop->core && !loop->calling &&
-               PyUnicode_Compare(name, loop->state->str_thread_id) == 0 && even__loop_enter(loop->core) == 0) {
+               PyUnicode_Compare(name, loop->state->str_thread_id) == 0) {
         loop->attached = false;             /* a run of the program's own passes is over: another thread may make the next */
-        even__loop_leave(loop->core);
+        even_loop_leave_thread(loop->core);
     }
     return rc;
 }
@@ -129,9 +124,9 @@ static PyObject *run_once(PyObject *self, PyObject *unused)
         explain_run(loop, true);        /* again: next */
     if (!loop_check_here(loop))
         return NULL;
-    /* again: it has looked whether the loop is open */
-    int rc = loop_has_own_clock(loop) ? loop_run_by_own_clock(loop) : even_loop_run_forever(loop->core);
-    const bool parents = even__loop_is_parents(loop->core);     /* in a forked child nothing goes out */
+    loop_follow_clock(loop);            /* again: it asks the class alone */
+    int rc = even_loop_run_forever(loop->core);     /* only: a run closes no loop */
+    const bool parents = even_loop_is_parents(loop->core);     /* in a forked child nothing goes out */
     if (loop->tls && !parents)
         tls_flush_all(loop);    /* again: what comes next looks */
     if (loop->held && !parents)
@@ -233,11 +228,11 @@ static bool still_open(struct loop *loop, PyObject **handle)
 static void hold_back(struct loop *loop)
 {
     enum { MANY = 1000 };
-    even_loop *core = loop->core;
-    if (!core || !even_loop_is_running(core))
+    if (!loop->core || !even_loop_is_running(loop->core))
         return;
-    if (loop->pushed_pass != core->passes) {
-        loop->pushed_pass = core->passes;
+    const uint64_t pass = even_loop_passes(loop->core);
+    if (loop->pushed_pass != pass) {
+        loop->pushed_pass = pass;
         loop->pushed = 0;
     }
     if (++loop->pushed % MANY)
@@ -284,7 +279,7 @@ static PyObject *call_soon(PyObject *self, PyObject *const *args, Py_ssize_t n, 
 static PyObject *call_soon_threadsafe(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
     PyObject *handle = call_soon_(self, args, n, names, true);      /* only: the handle, whatever becomes of the loop */
-    if (handle && even__loop_running != as_loop(self)->core)
+    if (handle && even_running_loop() != as_loop(self)->core)
         hold_back(as_loop(self));
     return handle;
 }
@@ -298,9 +293,8 @@ static PyObject *call_at_(struct loop *loop, PyObject *when_object, PyObject *co
         PyErr_SetString(PyExc_ValueError, "Invalid delay: NaN (not a number)");
         return NULL;
     }
-    /* As in after_wait(). */
-    if (!loop->by_own_clock && loop_has_own_clock(loop) && loop->core && even_running_loop() == loop->core)
-        even_loop_stop(loop->core);
+    if (loop->core && !loop->waiting)
+        loop_follow_clock(loop);        /* again: it asks the class alone */
     PyObject *handle = timer_handle_new(loop, when_object, args[0], args + 1, n - 1, context);
     int rc = still_open(loop, &handle) ? timer_handle_arm(loop, handle, when) : 0;
     if (rc < 0) {
@@ -478,7 +472,6 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *keywords
         return NULL;
     loop->module = Py_NewRef(PyType_GetModuleByDef(type, &even__module));
     loop->state = state;
-    even__queue_init(&loop->chosen);
     loop->watches = PyDict_New();
     loop->closed = true;
     int rc = loop->watches ? even_loop_new(&loop->core, &options) : 0;
@@ -577,7 +570,7 @@ static PyObject *jobs(PyObject *self, PyObject *change)
     if (n == -1 && PyErr_Occurred())
         return NULL;
     if (as_loop(self)->core)
-        even__sim_jobs(as_loop(self)->core, (int)n);
+        even_loop_count_jobs(as_loop(self)->core, (int)n);
     Py_RETURN_NONE;
 }
 

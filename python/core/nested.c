@@ -6,60 +6,24 @@
  *
  * evenloop/_nested.py has the selector and the queue. */
 #include "core.h"
-#include "loop/loop.h"
 #include <math.h>
-
-static int64_t saturated_ns(double seconds)
-{
-    const double ns = seconds * 1e9;
-    return ns >= 4e18 ? INT64_C(4000000000000000000) : ns <= -4e18 ? -INT64_C(4000000000000000000) : (int64_t)ns;
-}
 
 /* _select(seconds, or None) */
 PyObject *loop_select(PyObject *self, PyObject *seconds)
 {
     struct loop *loop = as_loop(self);
-    const double most = seconds == Py_None ? HUGE_VAL : PyFloat_AsDouble(seconds);     /* again: below */
-    if (most == -1.0 && PyErr_Occurred())
+    const double most = seconds == Py_None ? INFINITY : PyFloat_AsDouble(seconds);      /* again: below */
+    if ((most == -1.0 && PyErr_Occurred()) || !loop_check_here(loop))
         return NULL;
-    /* again: it has looked whether the loop is open */
-    if (!loop_check_here(loop) || loop_follow_clock(loop) < 0)
-        return NULL;
-    even_loop *core = loop->core;
-    const bool nested = even_running_loop() == core;
-    int rc = nested ? 0 : even__loop_enter(core);
-    if (rc < 0)
-        return raise_status(rc);
-    /* A stop is of the run around this; of this one says `stopping`. */
-    const bool stops = core->stopping;
-    core->stopping = false;
-    const bool ready = loop->stopping || !even__queue_is_empty(&core->batch) || !even__queue_is_empty(&loop->chosen);
-    int64_t timeout = ready ? 0 : even__loop_timeout_ns(core), given = saturated_ns(most);
-    if (timeout < 0 || timeout > given)
-        timeout = most == HUGE_VAL ? timeout : given < 0 ? 0 : given;
-    if (timeout != 0 && !even__inbox_sleep(core))
-        timeout = 0;
-    if (nested || loop->calling) {      /* what is lent is in use further out */
+    loop_follow_clock(loop);            /* again: it asks the class alone */
+    if (even_running_loop() == loop->core) {
         loop->nested = true;
-        loop->nested_pass = core->passes;
+        loop->nested_pass = even_loop_passes(loop->core);
     } else {
-        even__receivers_return(core);
-        core->passes++;
-    }
-    core->turns++;
-    rc = even__loop_look(core, timeout);
-    even__inbox_awake(core);
-    even__inbox_take(core);
-    if (core->own_clock && loop_follow_clock(loop) < 0 && !loop_takes_exception(loop))     /* only: a run closes no loop */
-        loop->raised = PyErr_GetRaisedException();
-    even__loop_queue_due(core);
-    core->stopping |= stops;
-    core->own_clock = core->own_clock && nested;
-    if (!nested) {
-        core->running = core->stopping = false;    /* only: the errand, which its caller holds */
-        even__loop_running = NULL;
         loop->attached = true;
     }
+    /* A stop of the run around this is not meant; of this one says `stopping`. */
+    int rc = even_loop_look(loop->core, loop->stopping ? 0 : most);     /* only: what left it; a pass closes no loop */
     return rc < 0 ? raise_status(rc) : loop_raise(loop);
 }
 
@@ -73,8 +37,8 @@ PyObject *loop_process_events(PyObject *self, PyObject *unused)
         PyErr_SetString(PyExc_RuntimeError, "the loop runs in another thread");
         return NULL;
     }
-    handles_run_core(loop);    /* again: what comes next looks */
-    return loop_raise(loop);
+    int rc = handles_run_core(loop);    /* only: what left it */
+    return rc < 0 ? raise_status(rc) : loop_raise(loop);
 }
 
 PyObject *loop_queued(PyObject *self, PyObject *unused)

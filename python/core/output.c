@@ -1,6 +1,5 @@
 /* The sending half of a transport. */
 #include "output.h"
-#include "loop/loop.h"
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -126,7 +125,7 @@ static bool is_free(struct output *o)
 
 void output_send_now(struct output *o)
 {
-    if (even__loop_is_parents(o->held.loop->core))
+    if (even_loop_is_parents(o->held.loop->core))
         return;                 /* what stands there a forked child does not send a second time */
     while (is_free(o) && has_output(o)) {
         if (!o->sending) {
@@ -151,7 +150,7 @@ void output_send_last(struct output *o)
         return;
     /* What a pass before this one handed over, or has yet to, is in the kernel's hands now; and over, unless it finds no room. */
     if (even_op_is_pending(&o->op) && even_running_loop() == loop->core)
-        (void)even__loop_look(loop->core, 0);
+        (void)even_loop_submit(loop->core);
     output_send_now(o);
 }
 
@@ -259,8 +258,8 @@ PyObject *output_write(struct output *o, PyObject *chunk)
         return loop_check_open(loop) ? Py_NewRef(Py_None) : NULL;
     /* Send before we decide to pause: only a slow peer may pause the protocol. Outside a run, and in one
      * inside of another, there may be no later turn that would send. */
-    if ((double)o->size > high || !even_loop_is_running(loop->core) ||
-        (loop->nested && loop->nested_pass == loop->core->passes))
+    if ((double)o->size > high || !even_loop_is_running(loop->core) || loop->calling ||
+        (loop->nested && loop->nested_pass == even_loop_passes(loop->core)))
         output_send_now(o);    /* only: what the core had of it is given back */
     if ((double)o->size > high)
         return PyObject_CallMethodNoArgs(o->held.object, loop->state->str_maybe_pause);

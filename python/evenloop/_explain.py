@@ -18,7 +18,7 @@ import types
 import weakref
 from asyncio import base_events, futures, runners, tasks
 
-ITS_OWN, SHARED, COROUTINE, GENERATOR = range(4)        # enum even__trace_role
+ITS_OWN, SHARED, COROUTINE, GENERATOR = range(4)        # enum even_role
 PROGRAM = (1, "the program", "", ITS_OWN, None, False, False, False)
 NOTHING = (1, None, "nothing", ITS_OWN, None, True, False, False)       # what a task waits for that only yields
 

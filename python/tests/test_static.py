@@ -1,5 +1,5 @@
 """What the extension keeps for the process: nothing that anybody writes. Interpreters with locks of their own share it, and so
-do threads without a lock.
+do threads without a lock. And what it takes of the library: what any program may.
 
 Tables that the interpreter only reads are constant, so that a write to them would end the process: what is left in memory that
 can be written is looked for in the objects that python/core compiles to."""
@@ -28,7 +28,7 @@ def compile_all(folder):
     def one(source):
         target = pathlib.Path(folder, source.stem + ".o")
         subprocess.run([*COMPILER, "-std=gnu17", "-D_GNU_SOURCE", "-fPIC", "-fvisibility=hidden", "-O1",
-                        "-I", ROOT / "include", "-I", ROOT / "src", "-I", PYTHON_H.parent, "-c", source, "-o", target],
+                        "-I", ROOT / "include", "-I", PYTHON_H.parent, "-c", source, "-o", target],
                        check=True)
         return target
 
@@ -64,6 +64,15 @@ class Static(unittest.TestCase):
                     found[symbol] = f"{name}.c, {section}"
         self.assertIn("even__module", found, "it is looked for in the wrong place")
         self.assertEqual({symbol: where for symbol, where in found.items() if symbol not in ALLOWED}, {})
+
+
+    def test_the_library_is_known_by_its_interface(self):
+        exported = set((ROOT / "scripts" / "exported-symbols.txt").read_text().split())
+        own = {name for symbols in self.symbols.values() for name, section, _ in symbols if section != "*UND*"}
+        used = {name: file for file, symbols in self.symbols.items() for name, section, _ in symbols
+                if section == "*UND*" and name.startswith("even_") and name not in own}
+        self.assertIn("even_loop_new", used, "it is looked for in the wrong place")
+        self.assertEqual({name: file for name, file in used.items() if name not in exported}, {})
 
 
 if __name__ == "__main__":

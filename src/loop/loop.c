@@ -12,14 +12,36 @@
 /* While handles are ready, the kernel is asked for I/O at the latest after this many passes, or this long. */
 enum { LOOKS_SKIPPED_MAX = 60, LOOK_EVERY_NS = 100 * 1000 };
 
+static inline bool is_busy(const even_loop *loop)
+{
+    return !even__queue_is_empty(&loop->ready) || !even__queue_is_empty(&loop->flushing) || loop->stopping;
+}
+
+/* The program's clock may queue, stop, and cancel: it is asked first. */
+static even__noinline int64_t timeout_by_clock(even_loop *loop)
+{
+    const int64_t now = even__loop_clock_ns(loop);
+    const even_timer *first = even__timers_first(&loop->timers);
+    int64_t left;
+    if (is_busy(loop))
+        return 0;
+    if (!first)
+        return -1;
+    if (__builtin_sub_overflow(first->deadline, now, &left))
+        left = first->deadline > now ? INT64_MAX : 0;
+    return left > 0 ? left : 0;
+}
+
 int64_t even__loop_timeout_ns(even_loop *loop)
 {
-    if (!even__queue_is_empty(&loop->ready) || !even__queue_is_empty(&loop->flushing) || loop->stopping)
+    if (is_busy(loop))
         return 0;
     const even_timer *first = even__timers_first(&loop->timers);
     if (!first)
         return -1;
-    int64_t now = even__unlikely(loop->own_clock) ? loop->own_now : loop->backend->now(loop);
+    if (even__unlikely(loop->clock != NULL))
+        return timeout_by_clock(loop);
+    int64_t now = loop->backend->now(loop);
     return first->deadline > now ? first->deadline - now : 0;
 }
 
@@ -57,7 +79,7 @@ int even__loop_look(even_loop *loop, int64_t timeout)
 
 void even__loop_queue_due(even_loop *loop)
 {
-    const int64_t now = even__unlikely(loop->own_clock) ? loop->own_now : loop->backend->now(loop);
+    const int64_t now = even__unlikely(loop->clock != NULL) ? even__loop_clock_ns(loop) : loop->backend->now(loop);
     even_timer *t;
     while ((t = even__timers_first(&loop->timers)) && t->deadline <= now) { /* bounded: `now` stands still */
         even__timers_remove(&loop->timers, t);
@@ -312,8 +334,8 @@ int even__seconds_to_ns(double seconds, int64_t *ns)
     if (isnan(seconds))
         return -EINVAL;
     double n = seconds * 1e9;
-    /* Rounded up, so that nothing comes early; half the range, so that a sum with the clock cannot overflow. */
-    *ns = n >= 4e18 ? INT64_C(4000000000000000000) : n <= -4e18 ? -INT64_C(4000000000000000000) : (int64_t)ceil(n);
+    /* Rounded up, so that nothing comes early. */
+    *ns = n >= 4e18 ? EVEN__FOREVER_NS : n <= -4e18 ? -EVEN__FOREVER_NS : (int64_t)ceil(n);
     return 0;
 }
 

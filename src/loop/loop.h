@@ -47,8 +47,8 @@ struct even_loop {
     unsigned forks;                 /* of that process, when it did */
     uint64_t passes;
     uint64_t turns;                 /* the same, and those of a program's own that are made inside of one */
-    int64_t own_now;                /* what the timers go by instead of the backend's clock, */
-    bool own_clock;                 /* if so: a clock of the program's */
+    double (*clock)(void *data);    /* what timers are due by instead of the backend's clock; NULL: nothing */
+    void *clock_data;
     uint64_t random;                /* state of the generator; 0 without a seed */
     bool seeded;
     even_handle watches;            /* all that were started */
@@ -103,6 +103,12 @@ void even__loop_leave(even_loop *loop);
 
 /* Step 6 of a pass. */
 void even__loop_flush(even_loop *loop);
+
+/* Half the range, so that a sum or a difference with the clock cannot overflow. */
+#define EVEN__FOREVER_NS INT64_C(4000000000000000000)
+
+/* What the program's clock says (embed.c): only if there is one. */
+int64_t even__loop_clock_ns(even_loop *loop);
 
 /* ns until the next thing to do: 0 now, -1 never. */
 int64_t even__loop_timeout_ns(even_loop *loop);

@@ -28,16 +28,16 @@ static const char *kind_name(const even_awaitable *x)
     return strncmp(x->kind->name, "even_", 5) == 0 ? x->kind->name + 5 : x->kind->name;
 }
 
-static struct even__trace_thing thing(const even_awaitable *x)
+static even_thing thing(const even_awaitable *x)
 {
     if (!x)
-        return (struct even__trace_thing){ .id = NULL };
+        return (even_thing){ .id = NULL };
     bool task = x->flags & EVEN__TASK && x->state != EVEN_SPENT;
-    return (struct even__trace_thing){
+    return (even_thing){
         .id = x,
         .name = task ? even_name_any(x) : NULL,
         .kind = task ? x->kind->name : kind_name(x),
-        .role = x->kind->enter ? EVEN__COROUTINE : x->kind->borrows ? EVEN__SHARED : EVEN__ITS_OWN,
+        .role = x->kind->enter ? EVEN_ROLE_COROUTINE : x->kind->borrows ? EVEN_ROLE_SHARED : EVEN_ROLE_ITS_OWN,
         .done = x->state == EVEN_DONE,
         .canceled = x->status == -ECANCELED,
         .kept = !x->waiters && x->refs > 1,
@@ -53,10 +53,27 @@ void even__trace_emit(const struct even__trace_event *e)
         return;
     if (e->site && (line = even__site_line(e->site, file, sizeof file)) > 0)
         snprintf(where, sizeof where, "%s:%d", file, line);
-    struct even__trace_tale tale = { .event = e->event, .loop = e->loop, .task = thing(e->task), .object = thing(e->object),
+    even_tale tale = { .event = e->event, .loop = e->loop, .task = thing(e->task), .object = thing(e->object),
                                      .where = where, .value = e->value, .status = e->status };
-    if (e->event == EVEN__EVENT_RETURNED && e->object->by.parent)
+    if (e->event == EVEN_EVENT_RETURNED && e->object->by.parent)
         tale.object.parent = e->object->by.parent->kind->name;
-    even__narrate(&tale);
+    even_tell(&tale);
     errno = saved;
+}
+
+bool even_explains(void)
+{
+    even__trace_open();
+    return even__trace_on;
+}
+
+enum even_event even_event_named(const char *name)
+{
+#define NAME(event, sentence) #event,
+    static const char *const names[] = { EVEN_EVENTS(NAME) };
+#undef NAME
+    unsigned i = 0;
+    while (i < EVEN_EVENT_COUNT && strcmp(names[i], name) != 0)
+        i++;
+    return (enum even_event)i;
 }

@@ -47,7 +47,7 @@ struct words { char text[160]; };
 /* "Task-2", and where it comes into view "Task-2 (say_after)". */
 #define brief(x) name_of(x, false, &(struct words){ { 0 } })
 #define full(x) name_of(x, true, &(struct words){ { 0 } })
-static const char *name_of(const struct even__trace_thing *x, bool with_kind, struct words *w)
+static const char *name_of(const even_thing *x, bool with_kind, struct words *w)
 {
     static const char *const roles[] = { "its", "the", "the coroutine", "the generator" };
     if (!x->id)
@@ -83,7 +83,7 @@ static const char *first_time(enum idea idea, const char *words)
 }
 
 #define outcome(e) outcome_in(e, &(struct words){ { 0 } })
-static const char *outcome_in(const struct even__trace_tale *e, struct words *w)
+static const char *outcome_in(const even_tale *e, struct words *w)
 {
     if (e->status == 0)
         return "";
@@ -147,7 +147,7 @@ static void hold(struct narrator *n, const void *task, const char *format, ...)
 
 /* ---- sentences ---- */
 
-static void begins(struct narrator *n, const struct even__trace_tale *e)
+static void begins(struct narrator *n, const even_tale *e)
 {
     n->main = e->object.id;
     snprintf(n->main_at, sizeof n->main_at, "%s", e->where);
@@ -158,7 +158,7 @@ static void begins(struct narrator *n, const struct even__trace_tale *e)
     /* else it is told when the main task has become one, and has a name */
 }
 
-static void ends(struct narrator *n, const struct even__trace_tale *e)
+static void ends(struct narrator *n, const even_tale *e)
 {
     say(n, "", "the loop ends: %lu task%s, %lu turn%s; it slept for %s of %s s", n->tasks, n->tasks == 1 ? "" : "s",
         n->turns, n->turns == 1 ? "" : "s", seconds(n->slept), seconds(n->loop->backend->now(n->loop) - n->began));
@@ -167,7 +167,7 @@ static void ends(struct narrator *n, const struct even__trace_tale *e)
         n->loop = NULL;
 }
 
-static void created(struct narrator *n, const struct even__trace_tale *e)
+static void created(struct narrator *n, const even_tale *e)
 {
     n->tasks++;
     if (e->object.id == n->main)
@@ -202,9 +202,9 @@ static int forget(const void *x)
     return -1;
 }
 
-static void waits(struct narrator *n, const struct even__trace_tale *e)
+static void waits(struct narrator *n, const even_tale *e)
 {
-    const struct even__trace_thing *x = &e->object;
+    const even_thing *x = &e->object;
 
     if (x->done) {
         say(n, e->where, "%s lets the others go first%s", brief(&e->task),
@@ -214,7 +214,7 @@ static void waits(struct narrator *n, const struct even__trace_tale *e)
     const char *control = first_time(WAITING, ": it leaves a \"wake me up\" there, and gives control to the loop");
     if (x->id == n->sleep)
         say(n, e->where, "%s sets a timer for %s s, and waits for it%s", brief(&e->task), seconds(n->sleep_ns), control);
-    else if (n->started_on >= 0 && !x->name && x->role != EVEN__SHARED)
+    else if (n->started_on >= 0 && !x->name && x->role != EVEN_ROLE_SHARED)
         say(n, e->where, "%s waits for %s on descriptor %d%s", brief(&e->task), brief(x),
             remember(x->id, n->started_on), control);
     else
@@ -222,7 +222,7 @@ static void waits(struct narrator *n, const struct even__trace_tale *e)
     n->sleep = NULL;
 }
 
-static void returned(struct narrator *n, const struct even__trace_tale *e)
+static void returned(struct narrator *n, const even_tale *e)
 {
     const char *parent = e->object.parent ? e->object.parent : "its caller";
 
@@ -233,9 +233,9 @@ static void returned(struct narrator *n, const struct even__trace_tale *e)
             e->status ? "" : first_time(RETURNING, ", as any call does"));
 }
 
-static void done(struct narrator *n, const struct even__trace_tale *e)
+static void done(struct narrator *n, const even_tale *e)
 {
-    const struct even__trace_thing *x = &e->object;
+    const even_thing *x = &e->object;
     const char *how = outcome(e);
 
     if (x->name) {
@@ -245,14 +245,14 @@ static void done(struct narrator *n, const struct even__trace_tale *e)
         n->main_is_over |= x->id == n->main;
     } else if (strcmp(x->kind, "gather") == 0) {
         say(n, "", "the gather is done%s", *how ? how : ": it has all its results");
-    } else if (x->role == EVEN__SHARED && e->task.id) {
+    } else if (x->role == EVEN_ROLE_SHARED && e->task.id) {
         say(n, "", "%s completes %s%s", brief(&e->task), brief(x), how);
     }
 }
 
-static void woken(struct narrator *n, const struct even__trace_tale *e)
+static void woken(struct narrator *n, const even_tale *e)
 {
-    const struct even__trace_thing *x = &e->object;
+    const even_thing *x = &e->object;
     const char *how = first_time(WAKING, ", not called (it queues with all that is ready)");
 
     int fd = forget(x->id);
@@ -268,7 +268,7 @@ static void woken(struct narrator *n, const struct even__trace_tale *e)
         hold(n, e->task.id, "%s waited for %s: its wake-up is scheduled%s", brief(&e->task), brief(x), how);
 }
 
-static void canceled_by(struct narrator *n, const struct even__trace_tale *e)
+static void canceled_by(struct narrator *n, const even_tale *e)
 {
     const char *who = e->object.id ? brief(&e->object) : n->timer_fired ? "a timer is due, which"
                       : n->main_is_over ? "the end of the main task" : "the loop";
@@ -288,11 +288,11 @@ static void poll_begins(struct narrator *n, int64_t timeout)
         say(n, "", "nothing is ready and no timer is set: the loop sleeps until a descriptor wakes it");
 }
 
-static void tell(struct narrator *n, const struct even__trace_tale *e)
+static void tell(struct narrator *n, const even_tale *e)
 {
-    const struct even__trace_thing *task = &e->task, *x = &e->object;
+    const even_thing *task = &e->task, *x = &e->object;
 
-    if (n->woken && !(e->event == EVEN__EVENT_STEP && n->woken == task->id))
+    if (n->woken && !(e->event == EVEN_EVENT_STEP && n->woken == task->id))
         let_go(n, "");
     if (n->asleep_since >= 0) {
         n->slept += n->loop->backend->now(n->loop) - n->asleep_since;
@@ -300,20 +300,20 @@ static void tell(struct narrator *n, const struct even__trace_tale *e)
     }
 
     switch (e->event) {
-    case EVEN__EVENT_RUN:
+    case EVEN_EVENT_RUN:
         begins(n, e);
         break;
-    case EVEN__EVENT_RUN_END:
+    case EVEN_EVENT_RUN_END:
         ends(n, e);
         break;
-    case EVEN__EVENT_CREATED:
+    case EVEN_EVENT_CREATED:
         created(n, e);
         break;
-    case EVEN__EVENT_GATHERED:
+    case EVEN_EVENT_GATHERED:
         say(n, e->where, "%s gathers %lld%s", brief(task), (long long)e->value,
             first_time(GATHERING, " into one future, done when they all are; coroutines among them become tasks"));
         break;
-    case EVEN__EVENT_STEP:
+    case EVEN_EVENT_STEP:
         n->turns++;
         n->due = NULL;
         if (n->woken)
@@ -321,57 +321,59 @@ static void tell(struct narrator *n, const struct even__trace_tale *e)
         else
             say(n, "", "%s %s", full(task), e->value ? "goes on" : "begins");
         break;
-    case EVEN__EVENT_INLINE:
+    case EVEN_EVENT_INLINE:
         say(n, e->where, "%s awaits %s%s", brief(task), brief(x),
             first_time(INLINING, ": a call on its own stack; no task is made, the loop is not asked"));
         break;
-    case EVEN__EVENT_RETURNED:
+    case EVEN_EVENT_RETURNED:
         returned(n, e);
         break;
-    case EVEN__EVENT_WAITS:
+    case EVEN_EVENT_WAITS:
         waits(n, e);
         break;
-    case EVEN__EVENT_FETCHED:
+    case EVEN_EVENT_FETCHED:
         say(n, e->where, "%s awaits %s, which is done already%s", brief(task), brief(x),
             first_time(FETCHING, ": nothing to wait for, it only fetches the result"));
         break;
-    case EVEN__EVENT_DONE:
+    case EVEN_EVENT_DONE:
         done(n, e);
         break;
-    case EVEN__EVENT_WOKEN:
+    case EVEN_EVENT_WOKEN:
         woken(n, e);
         break;
-    case EVEN__EVENT_CANCEL:
+    case EVEN_EVENT_CANCEL:
         canceled_by(n, e);
         break;
-    case EVEN__EVENT_CANCELED:
+    case EVEN_EVENT_CANCELED:
         say(n, e->where, "%s is told that it is canceled", brief(task));
         break;
-    case EVEN__EVENT_POLL:
+    case EVEN_EVENT_POLL:
         poll_begins(n, e->value);
         break;
-    case EVEN__EVENT_TIMER:
+    case EVEN_EVENT_TIMER:
         n->timer_fired = !x->id;
         if (x->name)
             say(n, "", "%s's timer is due", brief(x));
         else
             n->due = x->id;
         return;
-    case EVEN__EVENT_OPERATION:
+    case EVEN_EVENT_OPERATION:
         n->started_on = (int)e->value;
         return;
-    case EVEN__EVENT_SLEEP:
+    case EVEN_EVENT_SLEEP:
         n->sleep = x->id;
         n->sleep_ns = e->value;
         if (x->name)
             say(n, "", "%s sets a timer for %s s", brief(x), seconds(e->value));
+        break;
+    case EVEN_EVENT_COUNT:      /* none */
         break;
     }
     n->timer_fired = false;
     n->started_on = -1;
 }
 
-static struct narrator *narrator_of(const struct even__trace_tale *e)
+static struct narrator *narrator_of(const even_tale *e)
 {
     static unsigned next;       /* a loop that is no longer heard of gives way */
     enum { N = sizeof narrators / sizeof *narrators };
@@ -379,7 +381,7 @@ static struct narrator *narrator_of(const struct even__trace_tale *e)
     for (unsigned i = 0; i < N; i++)
         if (narrators[i].loop == e->loop)
             n = &narrators[i];
-    if (n && e->event != EVEN__EVENT_RUN)
+    if (n && e->event != EVEN_EVENT_RUN)
         return n;
     for (unsigned i = 0; !n && i < N; i++)
         if (!narrators[i].loop)
@@ -391,7 +393,7 @@ static struct narrator *narrator_of(const struct even__trace_tale *e)
     return n;
 }
 
-void even__narrate(const struct even__trace_tale *tale)
+void even_tell(const even_tale *tale)
 {
     int saved = errno;
     pthread_mutex_lock(&lock);
