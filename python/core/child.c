@@ -1,14 +1,14 @@
 /* The end of child processes, by the core's watches: no thread waits, and no signal handler is needed. */
-#include "core.h"
+#include "held.h"
 #include <evenloop/process.h>
 #include <sys/wait.h>
 
 struct child {
     PyObject_HEAD
+    struct held held;
     struct loop *loop;
-    PyObject *callback, *context;
+    PyObject *callback;
     even_process process;
-    struct child *next, **link;     /* in the loop's list of those that are watched, which has a reference */
 };
 
 static struct child *as_child(PyObject *o)
@@ -16,29 +16,19 @@ static struct child *as_child(PyObject *o)
     return (struct child *)(void *)o;
 }
 
-static void let_go(struct child *c)
+static void stop(struct held *h)
 {
-    *c->link = c->next;
-    if (c->next)
-        c->next->link = c->link;
-    Py_DECREF(c);
+    struct child *c = even_container_of(h, struct child, held);
+    even_process_unwatch(&c->process);
+    even_handle_cancel(&c->process.handle);
 }
 
-void children_drop(struct loop *loop)
+static void drop(struct held *h)
 {
-    while (loop->children) {
-        even_process_unwatch(&loop->children->process);
-        even_handle_cancel(&loop->children->process.handle);
-        let_go(loop->children);
-    }
+    (void)h;
 }
 
-int children_traverse(struct loop *loop, visitproc visit, void *arg)
-{
-    for (struct child *c = loop->children; c; c = c->next)
-        Py_VISIT((PyObject *)(void *)c);
-    return 0;
-}
+static const struct held_kind kind = { .stop = stop, .drop = drop };
 
 /* As subprocess.Popen has it; None if somebody else has read it. */
 static PyObject *return_code(int status)
@@ -59,8 +49,8 @@ static void ended(even_handle *h)
     PyObject *args[] = { PyLong_FromLong(c->process.pid), return_code(c->process.status) };
     PyObject *callback = Py_NewRef(c->callback);
     /* only: a run closes no loop */
-    PyObject *handle = args[0] && args[1] ? handle_new(loop, callback, args, 2, c->context) : NULL;
-    let_go(c);
+    PyObject *handle = args[0] && args[1] ? handle_new(loop, callback, args, 2, c->held.context) : NULL;
+    held_let_go(&c->held);
     if (handle)
         handle_call(loop, handle);      /* only: the child is let go of; its end comes last */
     else if (!loop_takes_exception(loop))
@@ -88,18 +78,17 @@ PyObject *loop_watch_child(PyObject *self, PyObject *const *args, Py_ssize_t n)
         return NULL;
     c->loop = as_loop(Py_NewRef(self));
     c->callback = Py_NewRef(args[1]);
-    c->context = PyContext_CopyCurrent();
-    int rc = !c->context ? 0 : even_process_watch(loop->core, &c->process, pid > 0 && pid == (pid_t)pid ? (pid_t)pid : 0, ended);
-    if (!c->context || rc < 0) {
-        Py_DECREF(c);
-        return rc < 0 ? raise_status(rc) : NULL;
+    held_init(&c->held, loop, (PyObject *)c, &kind);
+    int rc = held_set_context(&c->held, NULL);
+    if (rc == 0) {
+        rc = even_process_watch(loop->core, &c->process, pid > 0 && pid == (pid_t)pid ? (pid_t)pid : 0, ended);
+        if (rc < 0)
+            raise_status(rc);
+        else
+            held_keep(&c->held);
     }
-    c->next = loop->children;
-    c->link = &loop->children;
-    if (c->next)
-        c->next->link = &c->next;
-    loop->children = c;
-    Py_RETURN_NONE;
+    Py_DECREF(c);
+    return rc < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static int child_traverse(PyObject *o, visitproc visit, void *arg)
@@ -107,7 +96,7 @@ static int child_traverse(PyObject *o, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(o));
     Py_VISIT(as_child(o)->loop);
     Py_VISIT(as_child(o)->callback);
-    Py_VISIT(as_child(o)->context);
+    Py_VISIT(as_child(o)->held.context);
     return 0;
 }
 
@@ -124,7 +113,7 @@ static void child_dealloc(PyObject *o)
     PyTypeObject *type = Py_TYPE(o);
     PyObject_GC_UnTrack(o);
     Py_CLEAR(as_child(o)->callback);
-    Py_CLEAR(as_child(o)->context);
+    Py_CLEAR(as_child(o)->held.context);
     Py_XDECREF((PyObject *)as_child(o)->loop);
     type->tp_free(o);
     Py_DECREF(type);

@@ -104,11 +104,7 @@ struct loop {
     struct state *state;
     even_loop *core;
     PyObject *watches;          /* {descriptor: Watch} */
-    struct wait *waits;         /* sock_* that wait */
-    struct port *ports;         /* datagram transports that receive */
-    struct child *children;     /* processes whose end is to be told */
-    struct held *held;          /* transports of which the core has something */
-    struct tls *tls;            /* that have something to encrypt at the end of the pass */
+    struct held *held;          /* all of which the core has something: transports, waits, processes, ... */
     char *scratch;              /* where sock_* receive */
     unsigned char *fd_flags;    /* by descriptor: what is known of it */
     int fds;
@@ -280,11 +276,16 @@ PyObject *transport_write(PyObject *transport, PyObject *data);
 
 /* ---- held.c ---- */
 
+/* The core's loop is about to be closed. Nothing of Python's runs. */
+void held_stop_all(struct loop *loop);
+/* It is gone: let go of all that it had something of. */
+void held_drop_all(struct loop *loop);
+int held_traverse(struct loop *loop, visitproc visit, void *arg);
+
+/* ---- output.c ---- */
+
 /* A run ends: what was written goes out before. */
-void transports_flush(struct loop *loop);
-/* The core's loop is gone: let go of what its operations held. */
-void transports_drop(struct loop *loop);
-int transports_traverse(struct loop *loop, visitproc visit, void *arg);
+void outputs_flush(struct loop *loop);
 
 /* ---- tls.c ---- */
 
@@ -295,9 +296,6 @@ int transports_traverse(struct loop *loop, visitproc visit, void *arg);
 int tls_feed(PyObject *tls_object, const char *data, size_t n);
 /* A run ends: what was written is encrypted, and given to the transports, before those are flushed. */
 void tls_flush_all(struct loop *loop);
-/* The core's loop is gone. */
-void tls_drop(struct loop *loop);
-int tls_traverse(struct loop *loop, visitproc visit, void *arg);
 /* ---- pipe.c ---- */
 
 int pipe_types_make(PyObject *module);
@@ -314,20 +312,10 @@ PyObject *loop_send(PyObject *self, PyObject *const *args, Py_ssize_t n);
 /* The descriptor is a transport's now: what was known of its number is over. */
 void fd_gets_transport(struct loop *loop, int fd);
 PyObject *loop_forget_fd(PyObject *self, PyObject *fd);
-void waits_drop(struct loop *loop);
-int waits_traverse(struct loop *loop, visitproc visit, void *arg);
-
-/* ---- datagram.c ---- */
-
-void ports_drop(struct loop *loop);
-int ports_traverse(struct loop *loop, visitproc visit, void *arg);
 
 /* ---- child.c ---- */
 
 PyObject *loop_watch_child(PyObject *self, PyObject *const *args, Py_ssize_t n);
-/* Before the core's loop is closed. */
-void children_drop(struct loop *loop);
-int children_traverse(struct loop *loop, visitproc visit, void *arg);
 
 /* ---- explain.c ---- */
 

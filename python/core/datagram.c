@@ -1,6 +1,6 @@
 /* What the datagram transport does for each datagram: receiving by an operation, and sending where it needs no thought. All else
  * is asyncio's transport's, from which evenloop's derives: what cannot be sent at once, limits, the end. */
-#include "core.h"
+#include "held.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <structmember.h>
@@ -22,15 +22,14 @@ struct address {
 
 struct port {
     PyObject_HEAD
+    struct held held;
     struct loop *loop;
-    PyObject *transport, *socket, *context;
+    PyObject *transport, *socket;
     int fd, family;
     char connected;                 /* to one peer */
     char closing;                   /* or closed: asyncio's transport says what a send means */
     char reading;
     bool kept;                      /* a datagram came in spite of a pause: it is delivered when that is over */
-    unsigned holds;                 /* an operation, or its handle in the queue: each has a reference, together one */
-    struct port *next, **link;      /* in the loop's list of those that are held */
     even_op recv;
     struct msghdr message;
     struct iovec part;
@@ -45,47 +44,12 @@ static struct port *as_port(PyObject *o)
     return (struct port *)(void *)o;
 }
 
-static PyObject *object_of(struct port *p)
+static void drop(struct held *h)
 {
-    return (PyObject *)(void *)p;
+    even_container_of(h, struct port, held)->recv.handle.next = NULL;
 }
 
-static void hold(struct port *p)
-{
-    if (p->holds++)
-        return;
-    Py_INCREF(object_of(p));
-    p->next = p->loop->ports;
-    p->link = &p->loop->ports;
-    if (p->next)
-        p->next->link = &p->next;
-    p->loop->ports = p;
-}
-
-static void let_go(struct port *p)
-{
-    if (--p->holds)
-        return;
-    *p->link = p->next;
-    if (p->next)
-        p->next->link = p->link;
-    Py_DECREF(object_of(p));
-}
-
-void ports_drop(struct loop *loop)
-{
-    while (loop->ports) {
-        loop->ports->recv.handle.next = NULL;
-        let_go(loop->ports);
-    }
-}
-
-int ports_traverse(struct loop *loop, visitproc visit, void *arg)
-{
-    for (struct port *p = loop->ports; p; p = p->next)
-        Py_VISIT(object_of(p));
-    return 0;
-}
+static const struct held_kind kind = { .drop = drop };
 
 /* ---- addresses ---- */
 
@@ -182,18 +146,10 @@ static bool parse(struct port *p, PyObject *o)
 /* In the transport's context; NULL with an exception. */
 static PyObject *call_protocol(struct port *p, PyObject *name, PyObject *a, PyObject *b)
 {
-    /* only: the context is the port's until its own end */
-    /* again: below */
-    PyObject *protocol = PyObject_GetAttr(p->transport, p->loop->state->str_protocol), *result = NULL;
-    if (protocol && PyContext_Enter(p->context) == 0) {
-        PyObject *args[] = { protocol, a, b };
-        result = PyObject_VectorcallMethod(name, args, (size_t)(b ? 3 : 2), NULL);     /* only: as above */
-        PyObject *raised = result ? NULL : PyErr_GetRaisedException();
-        if (PyContext_Exit(p->context) < 0)
-            PyErr_Clear();
-        if (raised)
-            PyErr_SetRaisedException(raised);
-    }
+    PyObject *protocol = PyObject_GetAttr(p->transport, p->loop->state->str_protocol), *result = NULL;  /* only: below */
+    PyObject *args[] = { protocol, a, b };
+    if (protocol)       /* only: the context is the port's own; the callers look at all else */
+        (void)held_call(&p->held, name, args, b ? 3 : 2, &result);
     Py_XDECREF(protocol);
     return result;
 }
@@ -201,15 +157,8 @@ static PyObject *call_protocol(struct port *p, PyObject *name, PyObject *a, PyOb
 /* As what a handle's callback raises; whether a send of the program's own raised it is no matter. */
 static void protocol_failed(struct port *p)
 {
-    if (loop_takes_exception(p->loop))      /* only: the port, which is held, has a reference of the loop */
-        return;
-    PyObject *raised = PyErr_GetRaisedException(), *transport = Py_NewRef(p->transport ? p->transport : Py_None);
-    /* only: as above */
-    PyObject *none = PyObject_CallFunction(p->loop->state->callback_failed, "OOO", (PyObject *)p->loop, transport, raised);
-    Py_DECREF(raised);
-    if (!none && !loop_takes_exception(p->loop))
-        PyErr_WriteUnraisable(transport);
-    Py_XDECREF(none);
+    PyObject *transport = Py_NewRef(p->transport ? p->transport : Py_None);
+    held_callback_of_failed(&p->held, transport);
     Py_DECREF(transport);
 }
 
@@ -230,7 +179,7 @@ static void receive(struct port *p)
 {
     if (!p->reading || !p->transport || even_op_is_pending(&p->recv) || even_handle_is_queued(&p->recv.handle))
         return;
-    hold(p);
+    held_keep(&p->held);
     if (p->kept) {
         p->kept = false;
         even_call_soon(p->loop->core, &p->recv.handle);
@@ -274,7 +223,7 @@ static void received(even_handle *h)
         p->kept = true;
     if (p->loop->core)
         receive(p);
-    let_go(p);
+    held_let_go(&p->held);
 }
 
 /* ---- sending ---- */
@@ -387,24 +336,14 @@ static PyObject *port_new(PyTypeObject *type, PyObject *args, PyObject *keywords
     p->family = family;
     even_op_init(&p->recv, p->loop->core, received);
     p->buffer = PyMem_RawMalloc(LARGEST);
-    p->context = p->buffer ? PyContext_CopyCurrent() : PyErr_NoMemory();
-    if (!p->context)
+    held_init(&p->held, p->loop, (PyObject *)p, &kind);
+    if (!p->buffer)
+        PyErr_NoMemory();
+    if (!p->buffer || held_set_context(&p->held, NULL) < 0)
         Py_CLEAR(p);
     else
         even_loop_adopt(p->loop->core, fd);     /* Python closes its sockets itself */
     return (PyObject *)p;
-}
-
-/* The loop's thread is inside a wait, and another one calls, a finalizer maybe: the loop does it. */
-static PyObject *not_now(PyObject *self, const char *name)
-{
-    PyObject *method = PyObject_GetAttrString(self, name);
-    PyObject *args[] = { (PyObject *)as_port(self)->loop, method };
-    PyObject *soon = as_port(self)->loop->state->str_call_soon_threadsafe;
-    PyObject *handle = method ? PyObject_VectorcallMethod(soon, args, 2, NULL) : NULL;
-    Py_XDECREF(method);
-    Py_XDECREF(handle);
-    return handle ? Py_NewRef(Py_None) : NULL;
 }
 
 static PyObject *begin(PyObject *self, PyObject *unused)
@@ -412,7 +351,7 @@ static PyObject *begin(PyObject *self, PyObject *unused)
     struct port *p = as_port(self);
     (void)unused;
     if (p->loop->waiting)
-        return not_now(self, "begin");
+        return held_call_later(&p->held, "begin");
     p->reading = !p->closing;
     if (p->loop->core)
         receive(p);
@@ -424,7 +363,7 @@ static PyObject *stop(PyObject *self, PyObject *unused)
     struct port *p = as_port(self);
     (void)unused;
     if (p->loop->waiting)
-        return not_now(self, "stop");
+        return held_call_later(&p->held, "stop");
     p->reading = false;
     if (p->loop->core)
         even_op_cancel(&p->recv);
@@ -449,7 +388,7 @@ static int port_traverse(PyObject *o, visitproc visit, void *arg)
     Py_VISIT(as_port(o)->loop);
     Py_VISIT(as_port(o)->transport);
     Py_VISIT(as_port(o)->socket);
-    Py_VISIT(as_port(o)->context);
+    Py_VISIT(as_port(o)->held.context);
     Py_VISIT(as_port(o)->known_object);
     return 0;
 }
@@ -466,7 +405,7 @@ static void port_dealloc(PyObject *o)
     PyTypeObject *type = Py_TYPE(o);
     PyObject_GC_UnTrack(o);
     port_clear(o);
-    Py_CLEAR(as_port(o)->context);
+    Py_CLEAR(as_port(o)->held.context);
     Py_CLEAR(as_port(o)->known_object);
     PyMem_RawFree(as_port(o)->buffer);
     Py_XDECREF((PyObject *)as_port(o)->loop);

@@ -1,6 +1,6 @@
 /* Handles: asyncio.Handle and asyncio.TimerHandle with a handle of the core's inside. The slots of asyncio's classes hold
  * the objects, so that its methods, the collector and whoever looks at a handle find what they know. */
-#include "core.h"
+#include "scope.h"
 
 enum { SPARE_MAX = 256 };
 
@@ -50,25 +50,24 @@ static bool has_lock(const struct state *state, PyObject *handle)
 
 /* ---- calling ---- */
 
+struct callback {
+    PyObject *function, *args;
+};
+
+static PyObject *call_back(void *data)
+{
+    const struct callback *c = data;
+    if (PyTuple_CheckExact(c->args))
+        return PyObject_Vectorcall(c->function, &PyTuple_GET_ITEM(c->args, 0), (size_t)PyTuple_GET_SIZE(c->args), NULL);
+    return PyObject_CallObject(c->function, c->args);
+}
+
 static PyObject *call(const struct handle_layout *at, PyObject *handle)
 {
-    PyObject *callback = Py_NewRef(SLOT(handle, at->callback)), *args = Py_NewRef(SLOT(handle, at->args));
-    PyObject *context = Py_NewRef(SLOT(handle, at->context)), *result = NULL;
-    if (PyContext_Enter(context) == 0) {
-        if (PyTuple_CheckExact(args))
-            result = PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(args, 0), (size_t)PyTuple_GET_SIZE(args), NULL);
-        else
-            result = PyObject_CallObject(callback, args);
-        PyObject *raised = result ? NULL : PyErr_GetRaisedException();
-        if (PyContext_Exit(context) < 0) {
-            Py_CLEAR(result);
-            Py_CLEAR(raised);
-        }
-        if (raised)
-            PyErr_SetRaisedException(raised);
-    }
-    Py_DECREF(callback);
-    Py_DECREF(args);
+    struct callback c = { Py_NewRef(SLOT(handle, at->callback)), Py_NewRef(SLOT(handle, at->args)) };
+    PyObject *context = Py_NewRef(SLOT(handle, at->context)), *result = call_in_context(context, call_back, &c);
+    Py_DECREF(c.function);
+    Py_DECREF(c.args);
     Py_DECREF(context);
     return result;
 }

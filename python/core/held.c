@@ -1,42 +1,44 @@
-/* What holds itself, and what it calls. */
+/* What the core has something of, and what that calls. */
 #include "held.h"
-#include "output.h"
+#include "scope.h"
 
-int held_init(struct held *h, struct loop *loop, PyObject *object, PyObject *context, void (*drop)(struct held *))
+void held_init(struct held *h, struct loop *loop, PyObject *object, const struct held_kind *kind)
+{
+    h->object = object;
+    h->loop = loop;
+    h->kind = kind;
+}
+
+int held_set_context(struct held *h, PyObject *context)
 {
     if (context && context != Py_None && !PyContext_CheckExact(context)) {
         PyErr_Format(PyExc_TypeError, "context must be a contextvars.Context, not %s", Py_TYPE(context)->tp_name);
         return -1;
     }
     h->context = context && context != Py_None ? Py_NewRef(context) : PyContext_CopyCurrent();
-    if (!h->context)
-        return -1;
-    h->object = object;
-    h->loop = loop;
-    h->drop = drop;
-    return 0;
+    return h->context ? 0 : -1;
 }
 
 /* ---- all of a loop's ---- */
 
-void transports_flush(struct loop *loop)
+void held_stop_all(struct loop *loop)
 {
     for (struct held *h = loop->held; h; h = h->next)
-        if (h->output)
-            output_send_now(h->output);     /* its handles stay queued: they tell what there is to tell, in the next run */
+        if (h->kind->stop)
+            h->kind->stop(h);
 }
 
-void transports_drop(struct loop *loop)
+void held_drop_all(struct loop *loop)
 {
     while (loop->held) {
         struct held *h = loop->held;
-        h->drop(h);    /* only: what the core had of it is given back */
+        h->kind->drop(h);    /* only: it runs nothing */
         h->count = 1;
         held_let_go(h);
     }
 }
 
-int transports_traverse(struct loop *loop, visitproc visit, void *arg)
+int held_traverse(struct loop *loop, visitproc visit, void *arg)
 {
     for (struct held *h = loop->held; h; h = h->next)
         Py_VISIT(h->object);
@@ -45,44 +47,64 @@ int transports_traverse(struct loop *loop, visitproc visit, void *arg)
 
 /* ---- calling the protocol, and the Python half ---- */
 
-PyObject *held_call(struct held *h, PyObject *name, PyObject *a, PyObject *b)
+static inline __attribute__((always_inline)) enum kept run(struct held *h, PyObject *(*call)(void *data), void *data,
+                                                           PyObject **result)
 {
-    PyObject *args[] = { a, b };
+    const unsigned before = held_changes(h);
     /* What is called runs the loop, and that calls again: a context cannot be entered twice. */
     const bool again = h->entered;
     PyObject *context = again ? PyContext_Copy(h->context) : Py_NewRef(h->context);
-    if (!context || PyContext_Enter(context) < 0) {
-        Py_XDECREF(context);
-        return NULL;
-    }
     h->entered = true;
-    PyObject *result = PyObject_VectorcallMethod(name, args, (size_t)(b ? 2 : 1), NULL);     /* only: the context is its own */
-    PyObject *raised = result ? NULL : PyErr_GetRaisedException();
+    *result = context ? call_in_context(context, call, data) : NULL;    /* only: what it finds out */
     h->entered = again;
-    if (PyContext_Exit(context) < 0)
-        PyErr_Clear();
-    Py_DECREF(context);
-    if (raised)
-        PyErr_SetRaisedException(raised);
-    return result;
+    Py_XDECREF(context);
+    return kept_since(before, held_changes(h));
+}
+
+enum kept held_run(struct held *h, PyObject *(*call)(void *data), void *data, PyObject **result)
+{
+    return run(h, call, data, result);
+}
+
+struct method {
+    PyObject *name, *const *args;
+    size_t n;
+};
+
+static PyObject *call_method(void *data)
+{
+    const struct method *m = data;
+    return PyObject_VectorcallMethod(m->name, m->args, m->n, NULL);
+}
+
+enum kept held_call(struct held *h, PyObject *name, PyObject *const *args, size_t n, PyObject **result)
+{
+    return run(h, call_method, &(struct method){ name, args, n }, result);
+}
+
+void held_callback_of_failed(struct held *h, PyObject *object)
+{
+    struct loop *loop = h->loop;
+    if (loop_takes_exception(loop))      /* only: its object, which the caller holds, and the loop, which that holds */
+        return;
+    PyObject *raised = PyErr_GetRaisedException();
+    /* only: as above */
+    PyObject *none = PyObject_CallFunction(loop->state->callback_failed, "OOO", (PyObject *)loop, object, raised);
+    Py_DECREF(raised);
+    if (!none && !loop_takes_exception(loop))
+        PyErr_WriteUnraisable(object);
+    Py_XDECREF(none);
 }
 
 void held_callback_failed(struct held *h)
 {
-    if (loop_takes_exception(h->loop))      /* only: its object, which the caller holds, and the loop, which that holds */
-        return;
-    PyObject *raised = PyErr_GetRaisedException();
-    /* only: as above */
-    PyObject *none = PyObject_CallFunction(h->loop->state->callback_failed, "OOO", (PyObject *)h->loop, h->object, raised);
-    Py_DECREF(raised);
-    if (!none && !loop_takes_exception(h->loop))
-        PyErr_WriteUnraisable(h->object);
-    Py_XDECREF(none);
+    held_callback_of_failed(h, h->object);
 }
 
 void held_tell(struct held *h, PyObject *name)
 {
-    PyObject *none = held_call(h, name, h->object, NULL);      /* only: as above */
+    PyObject *none;
+    (void)held_call(h, name, &h->object, 1, &none);     /* only: as above */
     if (!none)
         held_callback_failed(h);
     Py_XDECREF(none);

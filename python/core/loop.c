@@ -44,7 +44,8 @@ bool loop_takes_exception(struct loop *loop)
         PyErr_Clear();
     else
         loop->raised = PyErr_GetRaisedException();
-    even_loop_stop(loop->core);
+    if (loop->core)             /* what raised it may have closed it */
+        even_loop_stop(loop->core);
     return true;
 }
 
@@ -127,10 +128,11 @@ static PyObject *run_once(PyObject *self, PyObject *unused)
     loop_follow_clock(loop);            /* again: it asks the class alone */
     int rc = even_loop_run_forever(loop->core);     /* only: a run closes no loop */
     const bool parents = even_loop_is_parents(loop->core);     /* in a forked child nothing goes out */
-    if (loop->tls && !parents)
-        tls_flush_all(loop);    /* again: what comes next looks */
-    if (loop->held && !parents)
-        transports_flush(loop);    /* again: what comes next looks */
+    if (loop->held && !parents) {
+        tls_flush_all(loop);    /* again: next */
+        if (loop->core)
+            outputs_flush(loop);    /* only: it runs nothing */
+    }
     if (is_explained(loop))
         explain_run(loop, false);       /* only: what left the run */
     return loop->raised || rc >= 0 ? loop_raise(loop) : raise_status(rc);
@@ -495,16 +497,13 @@ static void close_core(struct loop *loop)
     if (loop->watches)
         PyDict_Clear(loop->watches);    /* only: `closing` keeps others out */
     handles_drop(loop);    /* only: `closing` keeps others out */
-    children_drop(loop);
+    held_stop_all(loop);
     even_loop *core = loop->core;
     loop->core = NULL;
     loop->changes++;
     even_loop_close(core);
     loop->roused = false;
-    tls_drop(loop);
-    transports_drop(loop);    /* only: `closing` keeps others out */
-    ports_drop(loop);
-    waits_drop(loop);
+    held_drop_all(loop);
 }
 
 static PyObject *close_(PyObject *self, PyObject *unused)
@@ -531,13 +530,10 @@ static int loop_traverse(PyObject *o, visitproc visit, void *arg)
     Py_VISIT(as_loop(o)->explain);
     Py_VISIT(as_loop(o)->task_factory);
     /* What its queues hold; not while its own thread may be changing them: then it is in use anyway. */
-    int rc = 0;
-    if (as_loop(o)->core && !as_loop(o)->waiting &&
-        ((rc = handles_traverse(as_loop(o), visit, arg)) || (rc = transports_traverse(as_loop(o), visit, arg)) ||
-         (rc = ports_traverse(as_loop(o), visit, arg)) || (rc = children_traverse(as_loop(o), visit, arg)) ||
-         (rc = tls_traverse(as_loop(o), visit, arg))))
-        return rc;
-    return as_loop(o)->core && !as_loop(o)->waiting ? waits_traverse(as_loop(o), visit, arg) : 0;
+    if (!as_loop(o)->core || as_loop(o)->waiting)
+        return 0;
+    int rc = handles_traverse(as_loop(o), visit, arg);
+    return rc ? rc : held_traverse(as_loop(o), visit, arg);
 }
 
 static int loop_clear(PyObject *o)

@@ -29,9 +29,12 @@ static bool is_paused(const struct output *o)
 static double mark(struct output *o, Py_ssize_t where)
 {
     PyObject *object = SLOT(o->held.object, where);
-    double value = object ? PyFloat_AsDouble(object) : 0;
-    if (value == -1.0 && PyErr_Occurred())
+    /* The second makes a float of it. */
+    double value = !object ? 0 : PyLong_CheckExact(object) ? PyLong_AsDouble(object) : PyFloat_AsDouble(object);
+    if (value == -1.0 && PyErr_Occurred()) {
+        value = PyErr_ExceptionMatches(PyExc_OverflowError) ? Py_HUGE_VAL : value;
         PyErr_Clear();
+    }
     return value;
 }
 
@@ -152,6 +155,20 @@ void output_send_last(struct output *o)
     if (even_op_is_pending(&o->op) && even_running_loop() == loop->core)
         (void)even_loop_submit(loop->core);
     output_send_now(o);
+}
+
+static void sent(even_handle *h);
+static void flush(even_handle *h);
+
+void outputs_flush(struct loop *loop)
+{
+    /* Who has something to send has one of two handles queued, or an operation that sends. They stay queued: they tell what there
+     * is to tell, in the next run. */
+    for (even_handle *h = NULL; (h = even_loop_next_handle(loop->core, h));)
+        if (h->run == flush)
+            output_send_now(even_container_of(h, struct output, flush));
+        else if (h->run == sent)
+            output_send_now(even_container_of(h, struct output, op.handle));
 }
 
 static void send_next(struct output *o)
@@ -285,7 +302,6 @@ PyObject *output_flush_now(struct output *o)
 
 void output_init(struct output *o, int fd, bool socket, bool apart)
 {
-    o->held.output = o;
     o->fd = fd;
     o->socket = socket;
     o->apart = apart;

@@ -106,9 +106,10 @@ static void read_next(struct reader *r)
 
 static void give(struct reader *r, const char *data, size_t n)
 {
-    PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)n), *protocol = Py_NewRef(r->protocol);
-    /* again: read_next() looks at all of it */
-    PyObject *none = bytes ? held_call(&r->held, r->loop->state->str_data_received, protocol, bytes) : NULL;
+    PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)n), *protocol = Py_NewRef(r->protocol), *none = NULL;
+    PyObject *args[] = { protocol, bytes };
+    if (bytes)
+        (void)held_call(&r->held, r->loop->state->str_data_received, args, 2, &none);   /* again: read_next() looks */
     if (!bytes) {
         r->reading_over = true;     /* data are lost: that is the end */
         held_fatal(&r->held, "Fatal read error on pipe transport");     /* again: as above */
@@ -201,14 +202,16 @@ static void drop_reader(struct held *h)
     r->kept = false;
 }
 
+static const struct held_kind reader_kind = { .drop = drop_reader };
+
 static PyObject *reader_open(PyObject *self, PyObject *args)
 {
     struct reader *r = reader_of(self);
     int fd, messages;
     struct loop *loop = open_args(self, args, r->loop, &fd, &messages);    /* again: next */
-    /* again: next */
-    if (!loop || held_init(&r->held, loop, self, NULL, drop_reader) < 0)
+    if (!loop || held_set_context(&r->held, NULL) < 0)
         return NULL;
+    held_init(&r->held, loop, self, &reader_kind);
     r->loop = as_loop(Py_NewRef((PyObject *)loop));
     r->fd = fd;
     r->waits_first = messages;
@@ -334,14 +337,16 @@ static void drop_writer(struct held *h)
     w->peer.handle.next = NULL;
 }
 
+static const struct held_kind writer_kind = { .drop = drop_writer };
+
 static PyObject *writer_open(PyObject *self, PyObject *args)
 {
     struct writer *w = writer_of(self);
     int fd, messages;
     struct loop *loop = open_args(self, args, w->loop, &fd, &messages);    /* again: next */
-    /* again: next */
-    if (!loop || held_init(&w->out.held, loop, self, NULL, drop_writer) < 0)
+    if (!loop || held_set_context(&w->out.held, NULL) < 0)
         return NULL;
+    held_init(&w->out.held, loop, self, &writer_kind);
     w->loop = as_loop(Py_NewRef((PyObject *)loop));
     output_init(&w->out, fd, false, messages);
     even_op_init(&w->peer, loop->core, peer_seen);

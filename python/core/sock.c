@@ -1,5 +1,5 @@
 /* What sock_recv and sock_sendall of evenloop.Loop stand on: a try that does not wait, and an object that does. */
-#include "core.h"
+#include "held.h"
 #include <poll.h>
 #include <structmember.h>
 #include <sys/socket.h>
@@ -92,11 +92,11 @@ static bool is_still(struct loop *loop, PyObject *sock, int fd)
 /* One shot of poll(2) and a future for its end, which is what one awaits it by. Whoever gives up ends it by close(). */
 struct wait {
     PyObject_HEAD
+    struct held held;
     struct loop *loop;
     PyObject *future;
     even_op op;
     Py_ssize_t sent;
-    struct wait *next, **link;      /* in the loop's list of those that go on */
 };
 
 static PyObject *wait_new(struct loop *loop, PyObject *sock, int fd, int events);
@@ -182,29 +182,12 @@ static struct wait *as_wait(PyObject *o)
     return (struct wait *)(void *)o;
 }
 
-/* The operation's reference. */
-static void let_go(struct wait *w)
+static void drop(struct held *h)
 {
-    *w->link = w->next;
-    if (w->next)
-        w->next->link = w->link;
-    Py_DECREF(w);
+    even_container_of(h, struct wait, held)->op.handle.next = NULL;
 }
 
-void waits_drop(struct loop *loop)
-{
-    while (loop->waits) {
-        loop->waits->op.handle.next = NULL;
-        let_go(loop->waits);
-    }
-}
-
-int waits_traverse(struct loop *loop, visitproc visit, void *arg)
-{
-    for (struct wait *w = loop->waits; w; w = w->next)
-        Py_VISIT((PyObject *)(void *)w);
-    return 0;
-}
+static const struct held_kind kind = { .drop = drop };
 
 static void over(even_handle *h)
 {
@@ -223,7 +206,7 @@ static void over(even_handle *h)
         PyErr_WriteUnraisable(w->future);
     Py_XDECREF(done);
     Py_XDECREF(none);
-    let_go(w);
+    held_let_go(&w->held);
 }
 
 static PyObject *wait_close(PyObject *self, PyObject *unused)
@@ -260,12 +243,8 @@ static PyObject *wait_new(struct loop *loop, PyObject *sock, int fd, int events)
         return NULL;
     }
     even_op_init(&w->op, loop->core, over);
-    w->next = loop->waits;
-    w->link = &loop->waits;
-    if (w->next)
-        w->next->link = &w->next;
-    loop->waits = w;
-    Py_INCREF(w);                   /* the operation's */
+    held_init(&w->held, loop, (PyObject *)w, &kind);
+    held_keep(&w->held);            /* the operation's */
     even_op_poll(&w->op, fd, events);
     return (PyObject *)w;
 }

@@ -19,17 +19,17 @@ static const struct { int owner; const char *name; } method_of[] = {
 
 PyObject *tls_method(struct tls *t, int which)
 {
-    if (!t->held[which]) {
+    if (!t->ref[which]) {
         const int owner = method_of[which].owner;
         /* only: the method, whoever set it meanwhile */
-        PyObject *o = owner == SSLOBJ ? PyObject_CallMethod(tls_object(t), "_ssl_calls", NULL) : Py_XNewRef(t->held[owner]);
+        PyObject *o = owner == SSLOBJ ? PyObject_CallMethod(tls_object(t), "_ssl_calls", NULL) : Py_XNewRef(t->ref[owner]);
         PyObject *method = o ? PyObject_GetAttrString(o, method_of[which].name) : NULL;    /* only: as above */
-        Py_XSETREF(t->held[which], method);     /* only: as above */
+        Py_XSETREF(t->ref[which], method);     /* only: as above */
         if (!o && !PyErr_Occurred())
             PyErr_SetString(PyExc_RuntimeError, "the TLS protocol was not initialized");
         Py_XDECREF(o);
     }
-    return Py_XNewRef(t->held[which]);
+    return Py_XNewRef(t->ref[which]);
 }
 
 PyObject *tls_call(struct tls *t, int which, PyObject *argument)
@@ -227,7 +227,7 @@ static PyObject *read_many(struct tls *t, Py_ssize_t *got)
 static bool may_read(struct tls *t, bool buffered)
 {
     return t->records && !t->app_reading_paused && (bool)t->is_buffered == buffered &&
-           (t->phase == WRAPPED || t->phase == FLUSHING) && t->held[PROTOCOL] && t->held[PROTOCOL] != Py_None;
+           (t->phase == WRAPPED || t->phase == FLUSHING) && t->ref[PROTOCOL] && t->ref[PROTOCOL] != Py_None;
 }
 
 /* Without an argument: what was to make it has failed. */
@@ -253,7 +253,7 @@ static Py_ssize_t delivered(PyObject *none, PyObject *raised, Py_ssize_t got)
 /* To a protocol: all of a chunk that came, as one. Data that came before a failure is delivered before it. */
 static Py_ssize_t deliver(struct tls *t)
 {
-    PyObject *protocol = Py_NewRef(t->held[PROTOCOL]);
+    PyObject *protocol = Py_NewRef(t->ref[PROTOCOL]);
     Py_ssize_t got = NOTHING;
     /* only: what was read is the protocol's that was asked */
     PyObject *data = t->records > 1 ? read_many(t, &got) : read_one(t, &got);
@@ -267,7 +267,7 @@ static Py_ssize_t deliver(struct tls *t)
 /* To a BufferedProtocol: as much as its buffer takes. */
 static Py_ssize_t deliver_buffered(struct tls *t)
 {
-    PyObject *protocol = Py_NewRef(t->held[PROTOCOL]), *hint = PyLong_FromSize_t(t->ready);
+    PyObject *protocol = Py_NewRef(t->ref[PROTOCOL]), *hint = PyLong_FromSize_t(t->ready);
     PyObject *target = call_protocol(protocol, t->state->str_get_buffer, hint);    /* again: may_read() looks */
     PyObject *none = Py_NewRef(Py_None), *raised;
     Py_ssize_t got = NOTHING, n = 0;
@@ -285,7 +285,7 @@ static Py_ssize_t deliver_buffered(struct tls *t)
     }
     /* It may have closed, paused, read what there was; or it is the protocol no longer. */
     /* again: what comes next looks */
-    while (n < view.len && may_read(t, true) && t->held[PROTOCOL] == protocol &&
+    while (n < view.len && may_read(t, true) && t->ref[PROTOCOL] == protocol &&
            (got = read_into(t, (char *)view.buf + n, (size_t)(view.len - n))) > 0)
         n += got;
     raised = got == FAILED ? PyErr_GetRaisedException() : NULL;
@@ -362,9 +362,9 @@ static PyObject *get_buffer(PyObject *self, PyObject *hint)
 {
     struct tls *t = as_tls(self);
     (void)hint;
-    if (!t->held[BUFFER] && !(t->held[BUFFER] = PyByteArray_FromStringAndSize(NULL, BUFFER_SIZE)))
+    if (!t->ref[BUFFER] && !(t->ref[BUFFER] = PyByteArray_FromStringAndSize(NULL, BUFFER_SIZE)))
         return NULL;
-    return Py_NewRef(t->held[BUFFER]);
+    return Py_NewRef(t->ref[BUFFER]);
 }
 
 static PyObject *buffer_updated(PyObject *self, PyObject *length)
@@ -373,13 +373,13 @@ static PyObject *buffer_updated(PyObject *self, PyObject *length)
     Py_ssize_t n = PyLong_AsSsize_t(length);
     if (n == -1 && PyErr_Occurred())
         return NULL;
-    if (!t->held[BUFFER])       /* the connection is lost */
+    if (!t->ref[BUFFER])       /* the connection is lost */
         Py_RETURN_NONE;
     if (n < 0 || n > BUFFER_SIZE) {
         PyErr_Format(PyExc_ValueError, "buffer_updated(%zd)", n);
         return NULL;
     }
-    PyObject *buffer = Py_NewRef(t->held[BUFFER]);
+    PyObject *buffer = Py_NewRef(t->ref[BUFFER]);
     int rc = tls_feed(self, PyByteArray_AS_STRING(buffer), (size_t)n);
     Py_DECREF(buffer);
     return rc < 0 ? NULL : Py_NewRef(Py_None);
@@ -429,15 +429,15 @@ static PyObject *release(PyObject *self, PyObject *unused)
     tls_drop_output(t);
     t->records = t->ready = 0;
     for (int i = TAKE_IN; i <= BUFFER; i++)
-        Py_CLEAR(t->held[i]);
+        Py_CLEAR(t->ref[i]);
     Py_RETURN_NONE;
 }
 
 /* ---- attributes ---- */
 
-static PyObject *get_held(PyObject *self, void *which)
+static PyObject *get_ref(PyObject *self, void *which)
 {
-    PyObject *o = as_tls(self)->held[(uintptr_t)which];
+    PyObject *o = as_tls(self)->ref[(uintptr_t)which];
     return Py_NewRef(o ? o : Py_None);
 }
 
@@ -472,7 +472,7 @@ static int learn_mark(struct tls *t, uintptr_t which, PyObject *value)
     return 0;
 }
 
-static int set_held(PyObject *self, PyObject *value, void *closure)
+static int set_ref(PyObject *self, PyObject *value, void *closure)
 {
     struct tls *t = as_tls(self);
     const uintptr_t which = (uintptr_t)closure;
@@ -491,12 +491,12 @@ static int set_held(PyObject *self, PyObject *value, void *closure)
             PyErr_SetString(PyExc_RuntimeError, "it has something to write");
             return -1;
         }
-        t->loop = PyObject_TypeCheck(value, t->state->loop_type) ? as_loop(value) : NULL;
+        t->loop = t->held.loop = PyObject_TypeCheck(value, t->state->loop_type) ? as_loop(value) : NULL;
     }
     for (int i = TAKE_IN; i <= SEND; i++)
         if (method_of[i].owner == (int)which)
-            Py_CLEAR(t->held[i]);    /* only: the caller holds it */
-    Py_XSETREF(t->held[which], Py_NewRef(value));
+            Py_CLEAR(t->ref[i]);    /* only: the caller holds it */
+    Py_XSETREF(t->ref[which], Py_NewRef(value));
     return 0;
 }
 
@@ -519,12 +519,12 @@ static int set_ignored(PyObject *self, PyObject *value, void *unused)
     return 0;
 }
 
-#define HELD_AS(name, which) { name, get_held, set_held, NULL, (void *)(uintptr_t)(which) }
+#define REF_AS(name, which) { name, get_ref, set_ref, NULL, (void *)(uintptr_t)(which) }
 static const PyGetSetDef attributes[] = {
-    HELD_AS("_loop", LOOP), HELD_AS("_transport", TRANSPORT), HELD_AS("_app_protocol", PROTOCOL), HELD_AS("_sslobj", SSLOBJ),
-    HELD_AS("_incoming", INCOMING), HELD_AS("_outgoing", OUTGOING), HELD_AS("_state", STATE),
-    HELD_AS("_outgoing_high_water", WRITE_HIGH), HELD_AS("_outgoing_low_water", WRITE_LOW),
-    HELD_AS("_incoming_high_water", READ_HIGH), HELD_AS("_incoming_low_water", READ_LOW),
+    REF_AS("_loop", LOOP), REF_AS("_transport", TRANSPORT), REF_AS("_app_protocol", PROTOCOL), REF_AS("_sslobj", SSLOBJ),
+    REF_AS("_incoming", INCOMING), REF_AS("_outgoing", OUTGOING), REF_AS("_state", STATE),
+    REF_AS("_outgoing_high_water", WRITE_HIGH), REF_AS("_outgoing_low_water", WRITE_LOW),
+    REF_AS("_incoming_high_water", READ_HIGH), REF_AS("_incoming_low_water", READ_LOW),
     { "_write_backlog", get_backlog, set_ignored, NULL, NULL },
     { 0 },
 };
@@ -540,6 +540,8 @@ static const PyMemberDef members[] = {
 
 /* ---- the type ---- */
 
+static const struct held_kind kind = { .drop = tls_drop };
+
 static PyObject *tls_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     (void)args;
@@ -550,7 +552,8 @@ static PyObject *tls_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
         return NULL;
     t->state = state;
     t->flush.run = tls_flush;
-    if (!(t->held[CONTEXT] = PyContext_CopyCurrent()))
+    held_init(&t->held, NULL, (PyObject *)t, &kind);
+    if (held_set_context(&t->held, NULL) < 0)
         Py_CLEAR(t);
     return (PyObject *)t;
 }
@@ -558,15 +561,16 @@ static PyObject *tls_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 static int traverse(PyObject *o, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(o));
-    for (int i = 0; i < HELD; i++)
-        Py_VISIT(as_tls(o)->held[i]);
+    Py_VISIT(as_tls(o)->held.context);
+    for (int i = 0; i < REFS; i++)
+        Py_VISIT(as_tls(o)->ref[i]);
     return 0;
 }
 
 static int clear(PyObject *o)
 {
     for (int i = TRANSPORT; i <= BUFFER; i++)   /* the loop stays, and what calls are made in */
-        Py_CLEAR(as_tls(o)->held[i]);
+        Py_CLEAR(as_tls(o)->ref[i]);
     return 0;
 }
 
@@ -575,8 +579,9 @@ static void dealloc(PyObject *o)
     struct tls *t = as_tls(o);
     PyTypeObject *type = Py_TYPE(o);
     PyObject_GC_UnTrack(o);
-    for (int i = 0; i < HELD; i++)
-        Py_CLEAR(t->held[i]);
+    for (int i = 0; i < REFS; i++)
+        Py_CLEAR(t->ref[i]);
+    Py_CLEAR(t->held.context);
     tls_drop_output(t);
     PyMem_RawFree(t->chunks);
     type->tp_free(o);

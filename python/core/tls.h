@@ -2,29 +2,30 @@
 #ifndef EVENLOOP_PYTHON_TLS_H
 #define EVENLOOP_PYTHON_TLS_H
 
-#include "core.h"
+#include "held.h"
 
 /* Of a record: what it carries at most, what it is long at most, its header. */
 enum { RECORD = 16 * 1024, RECORD_MAX = RECORD + 2048, HEADER = 5 };
 
 enum phase { UNWRAPPED, HANDSHAKE, WRAPPED, FLUSHING, SHUTDOWN };
 
-/* What it holds. Attributes of asyncio's, methods looked up once they are needed, and our own. */
+/* What it refers to. Attributes of asyncio's, methods looked up once they are needed, and our own. */
 enum {
     LOOP, TRANSPORT, PROTOCOL, SSLOBJ, INCOMING, OUTGOING, STATE, WRITE_HIGH, WRITE_LOW, READ_HIGH, READ_LOW,
     TAKE_IN, GIVE_OUT, DECRYPT, ENCRYPT, PENDING, SEND,
-    BUFFER, CONTEXT, HELD
+    BUFFER, REFS
 };
 
 struct tls {
     PyObject_HEAD
     struct state *state;
+    struct held held;
     struct loop *loop;              /* what LOOP is, if it is one of ours; else nothing is deferred */
-    PyObject *held[HELD];
+    PyObject *ref[REFS];
     enum phase phase;               /* what STATE says */
     double mark[READ_LOW + 1];      /* the marks, as numbers */
     even_handle flush;              /* at the end of the pass */
-    struct tls *next, **link;       /* in the loop's list of those that have it queued */
+    struct tls *next;               /* of those whose flush the end of a run makes */
     unsigned reading;               /* a chunk is being delivered, so many calls deep */
     bool encrypting;
     char is_buffered, app_reading_paused, app_writing_paused, ssl_reading_paused, ssl_writing_paused;
@@ -51,7 +52,7 @@ static inline PyObject *tls_object(struct tls *t)
 
 /* ---- tls.c ---- */
 
-/* One of the methods in `held`; a new reference. */
+/* One of the methods in `ref`; a new reference. */
 PyObject *tls_method(struct tls *t, int which);
 /* Call it with an argument, or with none: NULL. */
 PyObject *tls_call(struct tls *t, int which, PyObject *argument);
@@ -81,6 +82,8 @@ int tls_write_out(struct tls *t, bool all);
 void tls_queue_flush(struct tls *t);
 /* What `flush` runs. */
 void tls_flush(even_handle *h);
+/* The core's loop is gone. */
+void tls_drop(struct held *h);
 /* What waits does not go out; nor is there a flush queued any more. */
 void tls_drop_output(struct tls *t);
 

@@ -12,27 +12,12 @@ static bool is_queued(struct tls *t)
     return even_handle_is_queued(&t->flush);
 }
 
-/* It holds a reference of itself while its handle is queued. */
 void tls_queue_flush(struct tls *t)
 {
     if (t->count == 0 || is_queued(t) || !t->loop || !t->loop->core)
         return;
-    Py_INCREF(tls_object(t));
-    t->next = t->loop->tls;
-    t->link = &t->loop->tls;
-    if (t->next)
-        t->next->link = &t->next;
-    t->loop->tls = t;
+    held_keep(&t->held);
     even_call_soon(t->loop->core, &t->flush);
-}
-
-/* Its handle is queued no longer; whoever calls this gets the reference. */
-static PyObject *let_go(struct tls *t)
-{
-    *t->link = t->next;
-    if (t->next)
-        t->next->link = t->link;
-    return tls_object(t);
 }
 
 /* ---- going out ---- */
@@ -50,7 +35,7 @@ void tls_drop_output(struct tls *t)
     drop_chunks(t);
     if (is_queued(t) && t->loop->core && !t->loop->waiting) {
         even_handle_cancel(&t->flush);
-        Py_DECREF(let_go(t));
+        held_let_go(&t->held);
     }
 }
 
@@ -135,10 +120,10 @@ int tls_encrypt(struct tls *t, bool all)
 /* The records that are made, to the transport; and the protocol hears when there are too many. */
 int tls_send_records(struct tls *t)
 {
-    if (!t->ssl_writing_paused && t->held[OUTGOING]) {
+    if (!t->ssl_writing_paused && t->ref[OUTGOING]) {
         PyObject *records = tls_call(t, GIVE_OUT, NULL), *none = records;       /* again: next */
         Py_ssize_t n = records ? PyObject_Length(records) : -1;     /* again: next */
-        if (n > 0 && t->held[TRANSPORT] && t->held[TRANSPORT] != Py_None) {
+        if (n > 0 && t->ref[TRANSPORT] && t->ref[TRANSPORT] != Py_None) {
             none = tls_call(t, SEND, records);      /* again: the flags are read anew */
             Py_DECREF(records);
         }
@@ -163,21 +148,18 @@ int tls_write_out(struct tls *t, bool all)
     return tls_failed(t);
 }
 
+static PyObject *write_all(void *data)
+{
+    return tls_write_out(data, true) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 static void write_out_later(struct tls *t)
 {
-    PyObject *context = Py_NewRef(t->held[CONTEXT]);
-    int rc = PyContext_Enter(context);
-    if (rc == 0) {
-        rc = tls_write_out(t, true);    /* only: the caller holds it, and it the loop */
-        PyObject *raised = rc < 0 ? PyErr_GetRaisedException() : NULL;
-        if (PyContext_Exit(context) < 0)
-            PyErr_Clear();
-        if (raised)
-            PyErr_SetRaisedException(raised);
-    }
-    if (rc < 0 && !loop_takes_exception(t->loop))
+    PyObject *none;
+    (void)held_run(&t->held, write_all, t, &none);      /* only: the caller holds it, and it the loop */
+    if (!none && !loop_takes_exception(t->loop))
         PyErr_WriteUnraisable(tls_object(t));
-    Py_DECREF(context);
+    Py_XDECREF(none);
 }
 
 void tls_flush(even_handle *h)
@@ -187,39 +169,38 @@ void tls_flush(even_handle *h)
         even_call_soon(t->loop->core, h);
         return;
     }
-    PyObject *self = let_go(t);
-    write_out_later(t);
-    Py_DECREF(self);
+    write_out_later(t);    /* only: what the core had of it is given back */
+    held_let_go(&t->held);
 }
 
 void tls_flush_all(struct loop *loop)
 {
-    size_t n = 0;
-    for (struct tls *t = loop->tls; t; t = t->next)
-        n++;
-    while (n-- && loop->tls) {
-        struct tls *t = loop->tls;
-        even_handle_cancel(&t->flush);
-        PyObject *self = let_go(t);
-        write_out_later(t);     /* what is written in it is the next run's */
-        Py_DECREF(self);
+    struct tls *first = NULL, **last = &first;
+    even_handle *next;
+    for (even_handle *h = even_loop_next_handle(loop->core, NULL); h; h = next) {
+        next = even_loop_next_handle(loop->core, h);
+        if (h->run != tls_flush)
+            continue;
+        struct tls *t = even_container_of(h, struct tls, flush);
+        even_handle_cancel(h);
+        Py_INCREF(tls_object(t));       /* one of our own: what is called closes the loop, maybe, which lets all go */
+        held_let_go(&t->held);
+        t->next = NULL;
+        *last = t;
+        last = &t->next;
+    }
+    while (first) {
+        struct tls *t = first;
+        first = t->next;
+        if (loop->core)
+            write_out_later(t);     /* again: the loop is looked at each time. What it writes is the next run's */
+        Py_DECREF(tls_object(t));
     }
 }
 
-void tls_drop(struct loop *loop)
+void tls_drop(struct held *h)
 {
-    while (loop->tls) {
-        struct tls *t = loop->tls;
-        t->flush.next = NULL;
-        Py_DECREF(let_go(t));
-    }
-}
-
-int tls_traverse(struct loop *loop, visitproc visit, void *arg)
-{
-    for (struct tls *t = loop->tls; t; t = t->next)
-        Py_VISIT(tls_object(t));
-    return 0;
+    even_container_of(h, struct tls, held)->flush.next = NULL;
 }
 
 /* Later it is encrypted: what may change until then is copied. NULL with an exception; what is no data has one of asyncio's. */

@@ -46,10 +46,12 @@ static void let_go(struct transport *t)
     held_let_go(&t->out.held);
 }
 
-/* A call in the transport's context; NULL with an exception. */
+/* Call a.name(b) in the transport's context; NULL with an exception. */
 static PyObject *call_method(struct transport *t, PyObject *name, PyObject *a, PyObject *b)
 {
-    return held_call(&t->out.held, name, a, b);
+    PyObject *args[] = { a, b }, *result;
+    (void)held_call(&t->out.held, name, args, 2, &result);
+    return result;
 }
 
 /* Tell the Python half. */
@@ -161,7 +163,7 @@ static size_t give_buffered(struct transport *t, const char *data, size_t n)
     return all - n;
 }
 
-static void give_bytes(struct transport *t, PyObject *bytes)
+static inline void give_bytes(struct transport *t, PyObject *bytes)
 {
     PyObject *protocol = Py_NewRef(t->protocol);
     PyObject *none = call_method(t, t->loop->state->str_data_received, protocol, bytes);
@@ -171,23 +173,27 @@ static void give_bytes(struct transport *t, PyObject *bytes)
     Py_XDECREF(none);
 }
 
+struct piece {
+    PyObject *protocol;
+    const char *data;
+    size_t n;
+};
+
+static PyObject *feed_tls(void *data)
+{
+    const struct piece *p = data;
+    return tls_feed(p->protocol, p->data, p->n) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 static void give_tls(struct transport *t, const char *data, size_t n)
 {
-    PyObject *protocol = Py_NewRef(t->protocol);
-    int rc = PyContext_Enter(t->out.held.context);
-    if (rc == 0) {
-        t->out.held.entered = true;
-        rc = tls_feed(protocol, data, n);       /* only: the context is its own */
-        PyObject *raised = rc < 0 ? PyErr_GetRaisedException() : NULL;
-        t->out.held.entered = false;
-        if (PyContext_Exit(t->out.held.context) < 0)
-            PyErr_Clear();
-        if (raised)
-            PyErr_SetRaisedException(raised);
-    }
-    Py_DECREF(protocol);
-    if (rc < 0)
+    struct piece p = { Py_NewRef(t->protocol), data, n };
+    PyObject *none;
+    (void)held_run(&t->out.held, feed_tls, &p, &none);      /* again: received() looks */
+    Py_DECREF(p.protocol);
+    if (!none)
         protocol_failed(t, "Fatal error: protocol.buffer_updated() call failed.");
+    Py_XDECREF(none);
 }
 
 /* To whoever is the protocol; what it does not want now is the receiver's again. */
@@ -323,6 +329,8 @@ static void drop(struct held *h)
     t->receiving = false;
 }
 
+static const struct held_kind kind = { .drop = drop };
+
 /* ---- writing ---- */
 
 PyObject *transport_write(PyObject *self, PyObject *data)
@@ -437,9 +445,9 @@ static PyObject *open_(PyObject *self, PyObject *args)
     /* again: its handles may be cancelled by methods of the program's */
     if (!loop_check_here(as_loop(loop)) || watch_forget(as_loop(loop), fd) < 0)
         return NULL;
-    /* again: received() looks */
-    if (!loop_check_here(as_loop(loop)) || held_init(&t->out.held, as_loop(loop), self, context, drop) < 0)
+    if (!loop_check_here(as_loop(loop)) || held_set_context(&t->out.held, context) < 0)
         return NULL;
+    held_init(&t->out.held, as_loop(loop), self, &kind);
     t->loop = as_loop(Py_NewRef(loop));
     t->fd = fd;
     fd_gets_transport(t->loop, fd);

@@ -20,6 +20,22 @@ class Transport(LoopTest):
         self.addCleanup(theirs.close)
         return transport, protocol, theirs
 
+    def test_a_mark_beyond_all_numbers_pauses_nobody(self):
+        class Paused(Recorder):
+            def pause_writing(self):
+                self.events.append("paused")
+
+        async def program():
+            transport, protocol, peer = await self.connected(Paused)
+            transport.set_write_buffer_limits(high=10**400)
+            transport.write(bytes(4 << 20))
+            self.assertGreater(transport.get_write_buffer_size(), 0)
+            self.assertEqual(protocol.events, [])
+            transport.abort()
+            peer.close()
+            await protocol.lost
+        self.on_both(program)
+
     def test_paused_and_resumed_while_a_large_read_is_delivered(self):
         class Restless(Recorder):
             def data_received(self, data):
