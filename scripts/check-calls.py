@@ -24,7 +24,7 @@ RUNS = r"""
     | PyIter_(Next|Send) | PyNumber_\w+ | PySequence_\w+ | PyMapping_\w+ | PyFloat_AsDouble | PyBytes_FromObject
     | PyBuffer_Release | PyDict_Clear
     | PyList_Sort | PyErr_(CheckSignals|WarnFormat|WriteUnraisable) | PySys_Audit | PyImport_ImportModule | PyArg_Parse\w*
-    | \w+->(?:run|drop)\s*\( | PyEval_SaveThread | even_loop_run_forever | even__loop_pass
+    | \w+->(?:run|drop)\s*\( | PyEval_SaveThread | even_loop_(run_forever|run_queued|look) | call_in_context | loop_follow_clock
     | Py_(CLEAR|XSETREF|SETREF)\s*\(\s*\w+->
 """
 RUNS = re.sub(r"\s+", "", RUNS)

@@ -81,6 +81,26 @@ def check_layers():
                 complain(path, number, f"python/core may not know {match[1]}")
 
 
+def check_circles(pattern):
+    """No file includes itself, by way of others."""
+    includes = {path.resolve(): [(number, (path.parent / match[1]).resolve())
+                                 for number, text in enumerate(path.read_text().splitlines(), 1)
+                                 if (match := re.match(r'\s*#\s*include\s+"([^"]+)"', text))]
+                for path in files(pattern)}
+
+    def walk(path, way):
+        for number, other in includes.get(path, ()):
+            if other in way:
+                complain(path, number, f"includes {other.name}, which includes it: " + ", ".join(p.name for p in way))
+            elif other not in seen:
+                walk(other, [*way, other])
+        seen.add(path)
+
+    seen = set()
+    for path in includes:
+        walk(path, [path])
+
+
 # ---- functions that we do without --------------------------------------------------------------------------------------
 
 BANNED = {
@@ -214,6 +234,7 @@ if "--format" in sys.argv:
     check_format(write=True)
     sys.exit()
 check_layers()
+check_circles("python/core/*.[ch]")
 check_banned()
 check_size()
 check_format(write=False)

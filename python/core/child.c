@@ -1,4 +1,6 @@
 /* The end of child processes, by the core's watches: no thread waits, and no signal handler is needed. */
+#include "child.h"
+#include "handle.h"
 #include "held.h"
 #include <evenloop/process.h>
 #include <sys/wait.h>

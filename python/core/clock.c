@@ -1,6 +1,6 @@
 /* A clock of the program's: loop.time() overridden by a class that derives from the loop's, or set in the class or in the loop by
  * a test. Timers go by it then, as asyncio's do. */
-#include "core.h"
+#include "clock.h"
 #include <math.h>
 
 void loop_look_for_clock(struct loop *loop)

@@ -1,6 +1,7 @@
 /* What the datagram transport does for each datagram: receiving by an operation, and sending where it needs no thought. All else
  * is asyncio's transport's, from which evenloop's derives: what cannot be sent at once, limits, the end. */
 #include "held.h"
+#include "watch.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <structmember.h>

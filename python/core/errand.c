@@ -1,5 +1,5 @@
 /* What another thread wants of a loop that waits: the loop's thread does it. */
-#include "core.h"
+#include "errand.h"
 
 static void roused(even_handle *h)
 {

@@ -1,6 +1,6 @@
 /* Explain: asyncio's own tasks, told to the core's narrator as C's tells its own. The loop's choke points call the functions
  * here, only while loop->explain is set; evenloop/_explain.py finds out what happened to which task. */
-#include "core.h"
+#include "explain.h"
 #include <evenloop/trace.h>
 
 int explain_open(struct loop *loop)

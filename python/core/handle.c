@@ -1,5 +1,7 @@
 /* Handles: asyncio.Handle and asyncio.TimerHandle with a handle of the core's inside. The slots of asyncio's classes hold
  * the objects, so that its methods, the collector and whoever looks at a handle find what they know. */
+#include "handle.h"
+#include "explain.h"
 #include "scope.h"
 
 enum { SPARE_MAX = 256 };

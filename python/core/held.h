@@ -4,7 +4,7 @@
 #ifndef EVENLOOP_PYTHON_HELD_H
 #define EVENLOOP_PYTHON_HELD_H
 
-#include "core.h"
+#include "loop.h"
 
 struct held {
     PyObject *object;               /* borrowed: this is a part of it */
@@ -55,6 +55,12 @@ static inline void held_let_go(struct held *h)
         h->next->link = h->link;
     Py_DECREF(h->object);
 }
+
+/* The core's loop is about to be closed. Nothing of Python's runs. */
+void held_stop_all(struct loop *loop);
+/* It is gone: let go of all that it had something of. */
+void held_drop_all(struct loop *loop);
+int held_traverse(struct loop *loop, visitproc visit, void *arg);
 
 /* ---- calling ---- */
 

@@ -5,8 +5,7 @@
 #ifndef EVENLOOP_PYTHON_LAYOUT_H
 #define EVENLOOP_PYTHON_LAYOUT_H
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "compat.h"
 
 enum { SLOTS_MAX = 16 };
 

@@ -1,5 +1,16 @@
 /* The loop's type: what is called often. evenloop.Loop derives from it and from asyncio's loop, in this order. */
-#include "core.h"
+#include "loop.h"
+#include "child.h"
+#include "clock.h"
+#include "errand.h"
+#include "explain.h"
+#include "handle.h"
+#include "held.h"
+#include "nested.h"
+#include "output.h"
+#include "sock.h"
+#include "tls.h"
+#include "watch.h"
 #include <math.h>
 #include <structmember.h>
 #include <time.h>
@@ -84,7 +95,7 @@ static int loop_setattr(PyObject *o, PyObject *name, PyObject *value)
     if (rc == 0 && PyUnicode_Compare(name, loop->state->str_time) == 0) {
         loop->own_time = value != NULL;
         if (loop->core && !loop->waiting)
-            loop_follow_clock(loop);
+            loop_follow_clock(loop);        /* only: the clock; nothing follows */
     } else if (rc == 0 && value == Py_None && loop->attached && loop->core && !loop->calling &&
                PyUnicode_Compare(name, loop->state->str_thread_id) == 0) {
         loop->attached = false;             /* a run of the program's own passes is over: another thread may make the next */

@@ -1,5 +1,9 @@
 /* The module evenloop._core. Everything it keeps is the interpreter's. */
-#include "core.h"
+#include "state.h"
+#include "handle.h"
+#include "pipe.h"
+#include "streams.h"
+#include "transport.h"
 
 PyTypeObject *type_make(PyObject *module, const PyType_Spec *spec, PyObject *base)
 {

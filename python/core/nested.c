@@ -5,7 +5,9 @@
  *     loop._ready.popleft()._run(), ...       Python's handles
  *
  * evenloop/_nested.py has the selector and the queue. */
-#include "core.h"
+#include "nested.h"
+#include "clock.h"
+#include "handle.h"
 #include <math.h>
 
 /* _select(seconds, or None) */

@@ -43,6 +43,8 @@ void output_send_now(struct output *o);
 PyObject *output_flush_now(struct output *o);
 /* What the kernel takes goes out now, behind what was handed over to it before; for what comes then is an abort. */
 void output_send_last(struct output *o);
+/* A run ends: what was written goes out before. */
+void outputs_flush(struct loop *loop);
 /* Nothing more goes out: what waits is forgotten, what is being sent is asked to end. */
 void output_stop(struct output *o);
 /* The core's loop is gone. */

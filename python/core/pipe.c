@@ -4,7 +4,9 @@
  * A stream is read into a few bytes of the object's; what fills them is followed by a read of all that is there into memory
  * of the loop's. So a pipe that is idle keeps no large buffer, and one that is busy is read in large parts.
  * Where a read gives a message, or the end once (character devices, datagrams), one waits first and then reads once. */
+#include "pipe.h"
 #include "output.h"
+#include "sock.h"
 #include <poll.h>
 #include <structmember.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
 #ifndef EVENLOOP_PYTHON_SCOPE_H
 #define EVENLOOP_PYTHON_SCOPE_H
 
-#include "core.h"
+#include "compat.h"
 
 /* What the call gives; NULL with an exception: the call's, or that of a context that cannot be entered or left. */
 static inline PyObject *call_in_context(PyObject *context, PyObject *(*call)(void *data), void *data)

@@ -1,4 +1,5 @@
 /* What sock_recv and sock_sendall of evenloop.Loop stand on: a try that does not wait, and an object that does. */
+#include "sock.h"
 #include "held.h"
 #include <poll.h>
 #include <structmember.h>

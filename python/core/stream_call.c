@@ -1,6 +1,7 @@
 /* What read(), readline(), readuntil(), readexactly() and drain() give: a coroutine, as far as anybody can tell, whose body is
  * C. If what it wants is there, awaiting it suspends nobody and makes nothing but the result. */
 #include "streams.h"
+#include "transport.h"
 #include <frameobject.h>
 #include <structmember.h>
 

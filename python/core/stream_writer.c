@@ -1,5 +1,6 @@
 /* The C halves of evenloop.StreamWriter and of the protocol between the streams and their transport. */
 #include "streams.h"
+#include "transport.h"
 #include <structmember.h>
 
 /* ---- StreamWriter ---- */

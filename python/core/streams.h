@@ -4,7 +4,7 @@
 #ifndef EVENLOOP_PYTHON_STREAMS_H
 #define EVENLOOP_PYTHON_STREAMS_H
 
-#include "core.h"
+#include "state.h"
 
 /* How each of them begins. */
 struct part {
@@ -59,6 +59,16 @@ static inline struct protocol *as_protocol(PyObject *o)
 
 /* ---- reader.c ---- */
 
+int streams_learn(struct state *state);
+/* _stream_classes(reader, writer, protocol, transport): each (class, {name: attribute}), made in evenloop/_streams.py. */
+PyObject *stream_classes(PyObject *module, PyObject *classes);
+/* What came, into the reader of the protocol, if that is an unmodified StreamReaderProtocol with an unmodified StreamReader,
+ * asyncio's or ours: as its data_received() would do it, without bytes and without a frame. The transport must be one whose
+ * pause_reading() may be called from here.
+ * 1: done; 0: it is something else, call data_received(); -1: an exception, as that would raise it. */
+int reader_feed(struct state *state, PyObject *protocol, const char *data, size_t n);
+
+
 /* Of the class itself, and neither it nor the class is patched. */
 static inline bool is_usual(PyObject *o, struct known *known)
 {
@@ -89,5 +99,9 @@ static inline size_t reader_size(const struct reader *r)
 
 /* An awaitable; nothing is done before it is awaited. `argument`, of the call that it stands for, or NULL. */
 PyObject *call_new(PyObject *self, enum call_kind kind, PyObject *argument);
+
+int spare_calls_traverse(struct state *state, visitproc visit, void *arg);
+void spare_calls_drop(struct state *state);
+
 
 #endif

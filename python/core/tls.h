@@ -50,6 +50,16 @@ static inline PyObject *tls_object(struct tls *t)
     return (PyObject *)(void *)t;
 }
 
+/* ---- for the transport and the loop ---- */
+
+/* Bytes came for a TLS protocol (an object of the state's tls_type): in place of its get_buffer() and buffer_updated(). The
+ * caller has entered the transport's context and holds a reference of the object; the data need last for the call only. In it
+ * the program's protocol is called, and the transport's write(), pause_reading(), close() and so on. -1 with an exception, as
+ * if buffer_updated() had raised. */
+int tls_feed(PyObject *tls_object, const char *data, size_t n);
+/* A run ends: what was written is encrypted, and given to the transports, before those are flushed. */
+void tls_flush_all(struct loop *loop);
+
 /* ---- tls.c ---- */
 
 /* One of the methods in `ref`; a new reference. */

@@ -4,7 +4,12 @@
  * It is asyncio's flow-control class with our part behind the slots of that. A receiver stands while the protocol wants data;
  * a send, while there is some. Each holds a reference of the transport: its memory must stay until the core says that the
  * operation is over. What comes in while reading is paused is kept by the receiver. */
+#include "transport.h"
 #include "output.h"
+#include "sock.h"
+#include "streams.h"
+#include "tls.h"
+#include "watch.h"
 #include <structmember.h>
 
 enum {

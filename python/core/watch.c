@@ -1,5 +1,7 @@
 /* Readiness: add_reader and add_writer. One watch of the core's for each direction of a descriptor. */
-#include "core.h"
+#include "watch.h"
+#include "errand.h"
+#include "handle.h"
 #include <fcntl.h>
 #include <poll.h>
 

@@ -1,0 +1,16 @@
+/* The socket transport, for who writes to it or feeds from it without Python in between. */
+#ifndef EVENLOOP_PYTHON_TRANSPORT_H
+#define EVENLOOP_PYTHON_TRANSPORT_H
+
+#include "state.h"
+
+/* How a protocol takes what comes. */
+enum protocol_kind { PROTOCOL_PLAIN, PROTOCOL_BUFFERED, PROTOCOL_TLS };
+
+int transport_type_make(PyObject *module, struct state *state);
+/* Is it a socket transport of which nobody patched anything? Then these are its methods. */
+bool transport_is_usual(struct state *state, PyObject *transport);
+bool transport_is_closing(PyObject *transport);
+PyObject *transport_write(PyObject *transport, PyObject *data);
+
+#endif
