@@ -278,8 +278,6 @@ static void canceled_by(struct narrator *n, const even_tale *e)
 
 static void poll_begins(struct narrator *n, int64_t timeout)
 {
-    if (timeout == 0)
-        return;
     n->asleep_since = n->loop->backend->now(n->loop);
     if (timeout > 0)
         say(n, "", "nothing is ready: the loop sleeps until the first timer, %s s from now%s", seconds(timeout),
@@ -292,12 +290,14 @@ static void tell(struct narrator *n, const even_tale *e)
 {
     const even_thing *task = &e->task, *x = &e->object;
 
-    if (n->woken && !(e->event == EVEN_EVENT_STEP && n->woken == task->id))
-        let_go(n, "");
     if (n->asleep_since >= 0) {
         n->slept += n->loop->backend->now(n->loop) - n->asleep_since;
         n->asleep_since = -1;
     }
+    if (e->event == EVEN_EVENT_POLL && e->value == 0)
+        return;                 /* it only looks, and goes on with what is ready */
+    if (n->woken && !(e->event == EVEN_EVENT_STEP && n->woken == task->id))
+        let_go(n, "");
 
     switch (e->event) {
     case EVEN_EVENT_RUN:
