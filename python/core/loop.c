@@ -493,6 +493,7 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *keywords
         return rc < 0 ? raise_status(rc) : NULL;
     }
     even_loop_set_wait_hooks(loop->core, before_wait, after_wait, loop);
+    even_loop_ask_each_pass(loop->core, true);      /* as asyncio does: programs count turns */
     loop->closed = false;
     if (explain_open(loop) < 0)
         Py_CLEAR(loop);

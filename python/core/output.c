@@ -126,6 +126,13 @@ static bool is_free(struct output *o)
     return true;
 }
 
+size_t output_size(struct output *o)
+{
+    if (o->size)
+        (void)is_free(o);
+    return o->size;
+}
+
 void output_send_now(struct output *o)
 {
     if (even_loop_is_parents(o->held.loop->core))
@@ -231,7 +238,7 @@ static void flush(even_handle *h)
 {
     struct output *o = even_container_of(h, struct output, flush);
     if (o->held.loop->raised) {
-        even_call_soon(o->held.loop->core, h);
+        even_call_before_wait(o->held.loop->core, h);
         return;
     }
     /* Where much is left to send, an operation that finds no room waits for it, and no call is made twice. */
@@ -242,6 +249,22 @@ static void flush(even_handle *h)
         /* only: bytes, whose end runs nothing */
         tell_sent(o);           /* it went during the turn */
     held_let_go(&o->held);
+}
+
+static void flush_later(struct output *o)
+{
+    if (output_is_sending(o) || even_handle_is_queued(&o->flush))
+        return;
+    held_keep(&o->held);
+    even_call_before_wait(o->held.loop->core, &o->flush);
+}
+
+void output_end_turn(struct output *o)
+{
+    if (!even_handle_is_queued(&o->flush))
+        return;
+    even_handle_cancel(&o->flush);
+    flush(&o->flush);
 }
 
 /* ---- writing ---- */
@@ -265,10 +288,7 @@ PyObject *output_write(struct output *o, PyObject *chunk)
     }
     if (!queue_chunk(o, chunk))
         return NULL;
-    if (!output_is_sending(o) && !even_handle_is_queued(&o->flush)) {
-        held_keep(&o->held);
-        even_call_soon(loop->core, &o->flush);
-    }
+    flush_later(o);
     double high;
     /* It may be a number of a class of the program's. */
     if (call_checked(held_changes(&o->held), high = mark(o, layout_of(o)->high)) == CHANGED)
@@ -291,10 +311,7 @@ PyObject *output_flush_now(struct output *o)
     output_send_now(o);    /* only: what the core had of it is given back */
     if (o->size == 0 && !is_paused(o))
         Py_RETURN_FALSE;
-    if (!output_is_sending(o) && !even_handle_is_queued(&o->flush)) {
-        held_keep(&o->held);
-        even_call_soon(loop->core, &o->flush);
-    }
+    flush_later(o);
     Py_RETURN_TRUE;
 }
 

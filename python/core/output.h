@@ -37,6 +37,10 @@ static inline bool output_is_sending(const struct output *o)
 PyObject *output_chunk(PyObject *data);
 /* The write() of a chunk, whose reference it takes, while nothing is lost. */
 PyObject *output_write(struct output *o, PyObject *chunk);
+/* How much is still to be sent. */
+size_t output_size(struct output *o);
+/* The turn is over for it, now: what it wrote goes with the next wait. */
+void output_end_turn(struct output *o);
 /* What the kernel takes without waiting, now. Failures are for the operation that comes after it. */
 void output_send_now(struct output *o);
 /* Send what goes at once. True if there is more to come: bytes that are left, or a protocol that is to go on and may write. */

@@ -302,7 +302,7 @@ static PyObject *writer_write(PyObject *self, PyObject *data)
 static PyObject *get_write_buffer_size(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return PyLong_FromSize_t(writer_of(self)->out.size);
+    return PyLong_FromSize_t(output_size(&writer_of(self)->out));
 }
 
 static void watch_next(struct writer *w)

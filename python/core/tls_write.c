@@ -2,6 +2,7 @@
  * is over when the protocol returns; else at the end of the pass. Full records do not wait, nor does what exceeds a mark, so that
  * nobody pauses, or does not, because of it. */
 #include "tls.h"
+#include "transport.h"
 
 enum { CHUNKS_FIRST = 4 };
 
@@ -17,7 +18,7 @@ void tls_queue_flush(struct tls *t)
     if (t->count == 0 || is_queued(t) || !t->loop || !t->loop->core)
         return;
     held_keep(&t->held);
-    even_call_soon(t->loop->core, &t->flush);
+    even_call_before_wait(t->loop->core, &t->flush);
 }
 
 /* ---- going out ---- */
@@ -166,11 +167,16 @@ void tls_flush(even_handle *h)
 {
     struct tls *t = even_container_of(h, struct tls, flush);
     if (t->loop->raised) {
-        even_call_soon(t->loop->core, h);
+        even_call_before_wait(t->loop->core, h);
         return;
     }
-    write_out_later(t);    /* only: what the core had of it is given back */
+    write_out_later(t);    /* again: next */
+    /* Then its socket, whose end of the turn would be that of the next one. */
+    PyObject *transport = Py_XNewRef(t->ref[TRANSPORT]);
+    if (transport && t->loop->core)
+        transport_end_turn(t->state, transport);        /* only: what the core had of it is given back */
     held_let_go(&t->held);
+    Py_XDECREF(transport);
 }
 
 void tls_flush_all(struct loop *loop)

@@ -356,10 +356,16 @@ PyObject *transport_write(PyObject *self, PyObject *data)
     return empty ? Py_NewRef(Py_None) : PyObject_CallMethod(self, "_write_after_loss", NULL);
 }
 
+void transport_end_turn(struct state *state, PyObject *o)
+{
+    if (PyObject_TypeCheck(o, state->transport_type))
+        output_end_turn(&part_of(o)->out);
+}
+
 static PyObject *get_write_buffer_size(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return PyLong_FromSize_t(part_of(self)->out.size);
+    return PyLong_FromSize_t(output_size(&part_of(self)->out));
 }
 
 /* ---- what protocols ask ---- */

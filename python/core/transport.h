@@ -12,5 +12,7 @@ int transport_type_make(PyObject *module, struct state *state);
 bool transport_is_usual(struct state *state, PyObject *transport);
 bool transport_is_closing(PyObject *transport);
 PyObject *transport_write(PyObject *transport, PyObject *data);
+/* If it is one of ours: what it wrote goes with the next wait. */
+void transport_end_turn(struct state *state, PyObject *transport);
 
 #endif
