@@ -1,9 +1,11 @@
-/* The end of child processes, by the core's watches: no thread waits, and no signal handler is needed. */
+/* Child processes: their end, by the core's watches, so that no thread waits and no signal handler is needed; and their pipes. */
 #include "child.h"
 #include "handle.h"
 #include "held.h"
 #include <evenloop/process.h>
+#include <fcntl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 struct child {
     PyObject_HEAD
@@ -91,6 +93,32 @@ PyObject *loop_watch_child(PyObject *self, PyObject *const *args, Py_ssize_t n)
     }
     Py_DECREF(c);
     return rc < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* _pipe(): (what reads, what writes), a new pipe. Its ends are files from the beginning, so that none is lost, whatever fails. */
+PyObject *loop_pipe(PyObject *self, PyObject *unused)
+{
+    PyObject *file_io = as_loop(self)->state->file_io, *files[2] = { NULL, NULL };
+    int ends[2];
+    (void)unused;
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    for (int i = 0; i < 2; i++) {
+        if (i == 0 || files[0])
+            files[i] = PyObject_CallFunction(file_io, "is", ends[i], i ? "wb" : "rb");
+        if (!files[i])
+            close(ends[i]);
+    }
+    PyObject *both = files[0] && files[1] ? PyTuple_Pack(2, files[0], files[1]) : NULL;
+    PyObject *raised = both ? NULL : PyErr_GetRaisedException();
+    for (int i = 0; i < 2; i++) {
+        PyObject *none = !both && files[i] ? PyObject_CallMethod(files[i], "close", NULL) : NULL;
+        Py_XDECREF(none);
+        Py_XDECREF(files[i]);
+    }
+    if (raised)
+        PyErr_SetRaisedException(raised);
+    return both;
 }
 
 static int child_traverse(PyObject *o, visitproc visit, void *arg)

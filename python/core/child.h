@@ -4,6 +4,7 @@
 
 #include "loop.h"
 
+PyObject *loop_pipe(PyObject *self, PyObject *unused);
 PyObject *loop_watch_child(PyObject *self, PyObject *const *args, Py_ssize_t n);
 
 #endif

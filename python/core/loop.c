@@ -675,6 +675,7 @@ static const PyMethodDef methods[] = {
     { "_recv", (PyCFunction)(void (*)(void))loop_recv, METH_FASTCALL, NULL },
     { "_send", (PyCFunction)(void (*)(void))loop_send, METH_FASTCALL, NULL },
     { "_forget_fd", loop_forget_fd, METH_O, NULL },
+    { "_pipe", loop_pipe, METH_NOARGS, NULL },
     { "_watch_child", (PyCFunction)(void (*)(void))loop_watch_child, METH_FASTCALL, NULL },
     { "_jobs", jobs, METH_O, NULL },
     { "_watched", loop_watched, METH_O, NULL },

@@ -39,7 +39,7 @@
     X(task, "asyncio.tasks", "Task", NULL) X(future_type, "asyncio.futures", "Future", NULL)                           \
     X(create_task, "asyncio.base_events", "BaseEventLoop", "create_task")                                              \
     X(create_future, "asyncio.base_events", "BaseEventLoop", "create_future") X(socket, "socket", "socket", NULL)      \
-    X(rlock, "threading", "RLock", NULL)
+    X(rlock, "threading", "RLock", NULL) X(file_io, "io", "FileIO", NULL)
 /* asyncio's streams, as they are unless somebody patches them; stream_calls: what does all that ours leave to it. */
 #define STREAMS(X)                                                                                                     \
     X(asyncio_reader) X(asyncio_protocol) X(future_set_result) X(asyncio_data_received) X(asyncio_feed_data)           \

@@ -1,4 +1,5 @@
 """The end of child processes, as asyncio's subprocess transports want to be told of it."""
+import fcntl
 import os
 import subprocess
 import sys
@@ -41,16 +42,27 @@ class SubprocessTransport(unix_events._UnixSubprocessTransport):
             waiters.clear()
 
     if sys.version_info < (3, 12):
-        def _start(self, args, shell, stdin, stdout, stderr, *rest, **kwargs):
-            # Popen forgets the pipes that it has made when there are no descriptors for the next one: find out before.
-            ends = []
+        def _start(self, args, shell, stdin, stdout, stderr, bufsize, **kwargs):
+            # Popen forgets the pipes that it has made when it cannot make the next one. So they are made here, as files.
+            theirs = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+            files, ours = [], []
             try:
-                for _ in range((stdin, stdout, stderr).count(subprocess.PIPE)):
-                    ends += os.pipe()
+                for name, which in theirs.items():
+                    if which == subprocess.PIPE:
+                        pipe = self._loop._pipe()
+                        files.append(pipe)
+                        end, theirs[name] = pipe if name != "stdin" else reversed(pipe)
+                        ours.append((name, end))
+                        if kwargs.get("pipesize", -1) > 0:
+                            fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, kwargs["pipesize"])
+                super()._start(args, shell, theirs["stdin"], theirs["stdout"], theirs["stderr"], bufsize, **kwargs)
+                for name, end in ours:
+                    setattr(self._proc, name, end)
             finally:
-                for fd in ends:
-                    os.close(fd)
-            super()._start(args, shell, stdin, stdout, stderr, *rest, **kwargs)
+                for pipe in files:
+                    for file in pipe:
+                        if self._proc is None or file in theirs.values():
+                            file.close()
 
     # The pipes are connected, all of them, or closed. asyncio's leave them to the collector, in older versions.
 

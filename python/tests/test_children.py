@@ -2,6 +2,7 @@
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
 import signal
 import sys
@@ -58,6 +59,17 @@ class Children(LoopTest):
             os.waitpid(process.pid, 0)
             with self.assertLogs("asyncio", "WARNING"):
                 self.assertEqual(await process.wait(), 255)
+
+        self.on_both(program)
+
+    def test_its_pipes_have_the_size_that_was_asked_for(self):
+        async def program():
+            process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE, stderr=PIPE, pipesize=1 << 17)
+            for fd in range(3):
+                file = process._transport.get_pipe_transport(fd).get_extra_info("pipe")
+                self.assertEqual(fcntl.fcntl(file, fcntl.F_GETPIPE_SZ), 1 << 17)
+                self.assertFalse(os.get_inheritable(file.fileno()))
+            self.assertEqual(await process.communicate(b"x" * 100_000), (b"x" * 100_000, b""))
 
         self.on_both(program)
 
