@@ -170,7 +170,7 @@ TEST(a_stopped_watch_is_not_told)
         if (i == 1)
             (void)even_loop_timeout(loop);
         if (i == 2)
-            even__inbox_take(loop);     /* or stands in the queue */
+            even__door_take(loop);     /* or stands in the queue */
         even_signal_stop(&t[0].signal);
         pump();
         assert_int_equal(t[0].count, 0);

@@ -155,7 +155,7 @@ static void answered(even_handle *h)
 static void start(even_awaitable *x)
 {
     struct connecting *c = (struct connecting *)(void *)x;
-    even_loop *loop = even__loop_running;
+    even_loop *loop = even__thread.loop;
     if (!(c->stream = even__stream_new(loop, -1, c->site))) {
         even__complete(x, -ENOMEM);
         return;

@@ -164,7 +164,7 @@ static void start(even_awaitable *x)
         if (!failed && even__report_wanted(handler->kind))
             even__report("even_start_server: the handler '%s' is no coroutine that was not begun", handler->kind->name);
         even__complete(x, failed ? handler->status : -EINVAL);
-    } else if (even__resolve_port(&s->resolve, even__loop_running, s->host, s->port, true, answered)) {
+    } else if (even__resolve_port(&s->resolve, even__thread.loop, s->host, s->port, true, answered)) {
         resolved(s);
     } else {
         x->refs++;

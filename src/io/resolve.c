@@ -195,7 +195,7 @@ static void lookup_answered(even_handle *h)
 static void lookup_start(even_awaitable *x)
 {
     struct lookup *l = (struct lookup *)(void *)x;
-    if (even__resolve_start(&l->resolve, even__loop_running, l->host, l->service, &l->hints, lookup_answered))
+    if (even__resolve_start(&l->resolve, even__thread.loop, l->host, l->service, &l->hints, lookup_answered))
         lookup_over(l);
     else
         x->refs++;

@@ -139,7 +139,7 @@ void even_signal_stop(even_signal *w)
     unlock();
     unblock(&mask);
     if (__atomic_load_n(&w->sent, __ATOMIC_ACQUIRE)) {      /* it is in the loop's inbox, or has been taken in */
-        even__inbox_take(w->loop);
+        even__door_take(w->loop);
         even_handle_cancel(&w->arrival);
     }
     even_handle_cancel(&w->handle);

@@ -7,7 +7,7 @@
 /* Outside of a run, as a step that does not detach: the next one comes soon, most likely from here. */
 static int begin(even_loop *loop, bool *inside)
 {
-    *inside = even__loop_running == loop;
+    *inside = even__thread.loop == loop;
     return *inside ? 0 : even__loop_enter(loop);
 }
 
@@ -16,7 +16,7 @@ static void end(even_loop *loop, bool inside)
     if (inside)
         return;
     loop->running = loop->stopping = false;
-    even__loop_running = NULL;
+    even__thread.loop = NULL;
 }
 
 int even_loop_look(even_loop *loop, double seconds)

@@ -74,7 +74,6 @@ struct even_loop {
     even_door door;                 /* the last: it stays when the rest is made anew */
 };
 
-#define even__loop_running even__thread.loop
 
 /* Is this a child, which has but a copy of its parent's loop? What the kernel has of it is the parent's, rings in shared
  * memory for one: it is not to be touched. */
@@ -162,9 +161,6 @@ static inline void even__door_awake(even_loop *loop)
 {
     atomic_store_explicit(&loop->door.asleep, false, memory_order_relaxed);
 }
-#define even__inbox_take even__door_take
-#define even__inbox_sleep even__door_sleep
-#define even__inbox_awake even__door_awake
 
 /* sigpipe.c: counted */
 void even__sigpipe_ignore(void);
