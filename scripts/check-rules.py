@@ -33,11 +33,12 @@ MAY_INCLUDE = {
     "base": set(),
     "backend": {"base", "loop"},
     "loop": {"base", "backend", "trace"},
+    "flow": {"base", "loop", "backend"},
     "trace": {"base", "loop", "await"},
     "stack": {"base"},
     "await": {"base", "loop", "backend", "stack", "trace"},
     "thread": {"base", "loop"},
-    "io": {"base", "loop", "backend", "thread", "await", "trace"},
+    "io": {"base", "loop", "flow", "backend", "thread", "await", "trace"},
     "sync": {"base", "loop", "await", "trace"},
 }
 # What two rooms that look at each other may see there: a header, no more.

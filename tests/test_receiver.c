@@ -450,7 +450,7 @@ TEST(what_comes_after_a_stop_is_kept_elsewhere)
     even_receiver_start(&in.r);
     even_receiver_stop(&in.r);
     released = 0;
-    struct even__piece late = { NULL, count_released, (unsigned char *)"late", 4 };
+    struct even__piece late = { .release = count_released, .data = (unsigned char *)"late", .length = 4 };
     even__receiver_piece(&in.r.op, &late);
     assert_true(released == 1 || test_fault_fired());
     assert_false(even_handle_is_queued(&in.r.handle));

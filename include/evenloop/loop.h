@@ -51,6 +51,7 @@ EVEN_API void even_handle_cancel(even_handle *h);
 typedef struct even_loop_options {
     const char *backend;    /* "uring", "epoll", "sim"; NULL: EVENLOOP_BACKEND, else the best that works here */
     uint64_t seed;          /* sim alone: permutes what is free to come in any order; 0: EVENLOOP_SEED, else FIFO */
+    size_t lent_max;        /* bytes of the loop's buffers that readers may hold at a time: the rest is copied; 0: 16 MiB */
 } even_loop_options;
 
 /* Make a loop. `options` may be NULL. It may be run or stepped in one thread, then in another, which need not wait for the
@@ -305,7 +306,8 @@ struct even_receiver {
     int32_t fd;
     /* What follows is the library's. */
     int32_t result;
-    bool wanted, over, readable, direct, canceled;
+    const struct even__end *end;
+    bool wanted, working, over, readable, direct, canceled, at_once, lasting;
     uint8_t full, small;
     uint16_t kept;
     even_op op;

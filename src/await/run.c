@@ -240,7 +240,7 @@ static int fail_run(even_awaitable *x, int status)
 
 static int run(even_awaitable *x, const even_run_options *options, int abi, const void *site, int *signal_number)
 {
-    even_loop_options loop_options = { options ? options->backend : NULL, options ? options->seed : 0 };
+    even_loop_options loop_options = { .backend = options ? options->backend : NULL, .seed = options ? options->seed : 0 };
     struct signals signals;
     even_loop *loop, *outer = even__thread.loop;
 

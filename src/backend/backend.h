@@ -162,6 +162,8 @@ struct even__piece {
     void (*release)(struct even__piece *piece);
     unsigned char *data;
     size_t length;                          /* > 0 */
+    uint32_t spare;                         /* bytes behind them that are the piece's, too */
+    uint32_t size;                          /* of the buffer that it keeps others from; 0: it is of that length by itself */
 };
 void even__receiver_piece(even_op *op, struct even__piece *piece);
 

@@ -12,6 +12,9 @@
 /* While handles are ready, the kernel is asked for I/O at the latest after this many passes, or this long. */
 enum { LOOKS_SKIPPED_MAX = 60, LOOK_EVERY_NS = 100 * 1000 };
 
+/* As even_loop_options says. */
+enum { LENT_MAX = 16 * 1024 * 1024 };
+
 static inline bool is_busy(const even_loop *loop)
 {
     return !even__queue_is_empty(&loop->ready) || !even__queue_is_empty(&loop->flushing) || loop->stopping;
@@ -200,6 +203,7 @@ int even_loop_new(even_loop **out, const even_loop_options *options)
     even__queue_init(&loop->flushing);
     even__queue_init(&loop->watches);
     even__receivers_open(loop);
+    loop->lent_max = options && options->lent_max ? options->lent_max : LENT_MAX;
     loop->pid = getpid();
     loop->forks = even__forks;
     even__trace_open();

@@ -58,6 +58,9 @@ struct even_loop {
     even_handle lent;               /* those whose owner looks at a piece */
     uint64_t lent_in;               /* the pass in which the last of them was lent */
     struct even__piece *scratch;    /* the large buffer, while nobody has it */
+    struct even__piece *blocks;     /* smaller ones, for what stays a while: those that are idle, by `next` */
+    unsigned blocks_idle, blocks_out;
+    size_t lent_bytes, lent_max;    /* of buffers that readers hold; and of how many they may */
 
     /* The layer above: tasks. The loop knows only that it goes first, and may be bound to a thread. */
     void *tasks;
@@ -169,7 +172,7 @@ void even__sigpipe_restore(void);
 /* op.c: start the operation of a receiver. */
 void even__op_receive(even_op *op, int fd, bool direct);
 
-/* receiver.c */
+/* flow/source.c, as far as the loop sees to it. */
 void even__receivers_open(even_loop *loop);
 void even__receivers_drop(even_loop *loop);     /* what is kept, before the backend ends the operations */
 void even__receivers_close(even_loop *loop);    /* and they themselves, after that */

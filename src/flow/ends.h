@@ -1,0 +1,35 @@
+/* What bytes come from: the table that each kind of end fills in. A socket does (socket.c), memory does in the tests; a pipe
+ * and TLS over another pair of ends fit it, too.
+ *
+ * An end brings bytes in one of two ways, and may change between them. Either it says that there is something, and the source
+ * takes it when it wants to:
+ *
+ *     source: start()  ->  end: even__source_over(r, 1)  ->  source: take(), take(), ... until -EAGAIN  ->  start() again
+ *
+ * or it hands over pieces of memory as they come, until it is stopped or has to end:
+ *
+ *     source: start()  ->  end: even__source_piece(), even__source_piece(), ...  ->  even__source_over(r, why)
+ *
+ * Between start() and even__source_over() the end is at work, and the source is active. All of it is the loop's thread's.
+ *
+ * The sending half (put, flush, shutdown) and the end of both (close) join this table with the sink.
+ */
+#ifndef EVEN__ENDS_H
+#define EVEN__ENDS_H
+
+#include <evenloop/loop.h>
+
+struct even__end {
+    const char *what;               /* "socket": what it is, for people */
+
+    /* Bring what comes. With r->direct set it hands over no pieces. Ends with even__source_over(), perhaps at once. */
+    void (*start)(even_receiver *r);
+    /* Bring no more: even__source_over() comes soon, with -ECANCELED unless something else came first. */
+    void (*stop)(even_receiver *r);
+    /* After it said that there is something: as recv(2), with a negative errno; -EAGAIN: nothing now, start it again. */
+    ssize_t (*take)(even_receiver *r, void *buffer, size_t size);
+};
+
+extern const struct even__end even__end_socket;
+
+#endif

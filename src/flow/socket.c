@@ -1,0 +1,45 @@
+/* A socket as the end of a source: by the operation of a receiver, which the backend carries out as it can best. */
+#include "source.h"
+#include "../base/sys.h"
+
+static void over(even_op *op)
+{
+    even_receiver *r = even__container_of(op, even_receiver, op);
+    int32_t result = op->result;
+    if (result == -ENOBUFS && !(op->args.receive.how & EVEN__RECEIVE_DIRECT)) {
+        r->direct = true;       /* no buffer is left: so it is fetched as it is taken */
+        r->small = 0;
+        result = -EINTR;
+    }
+    even__source_over(r, result);
+}
+
+static void start(even_receiver *r)
+{
+    even__op_receive(&r->op, r->fd, r->direct);
+}
+
+static void stop(even_receiver *r)
+{
+    even_op_cancel(&r->op);
+}
+
+static ssize_t take(even_receiver *r, void *buffer, size_t size)
+{
+    return r->loop->backend->receive(r->loop, &r->op, buffer, size);
+}
+
+const struct even__end even__end_socket = { .what = "socket", .start = start, .stop = stop, .take = take };
+
+void even__receiver_piece(even_op *op, struct even__piece *piece)
+{
+    even__source_piece(even__container_of(op, even_receiver, op), piece);
+}
+
+void even_receiver_init(even_receiver *r, even_loop *loop, int fd, void (*run)(even_handle *))
+{
+    even__source_init(r, loop, &even__end_socket, run);
+    even_op_init(&r->op, loop, NULL);
+    r->op.complete = over;
+    r->fd = fd;
+}
