@@ -637,6 +637,8 @@ STREAM_TEST(a_canceled_read_loses_nothing, V4)
     unsigned char all[ROUNDS + 8], byte;
     int at = 0, canceled = 0;
     for (int i = 0; i < ROUNDS; i++) {
+        while (i % 7 == 3 && at < i)        /* else the read would be over at once */
+            assert_int_equal(await(read_into(e->client, all, &at)), 0);
         __auto_type reading = create_task(read_into(e->client, all, &at));
         byte = (unsigned char)i;
         if (i % 7 == 3) {

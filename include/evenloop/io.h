@@ -63,6 +63,15 @@ typedef struct even_server even_server;
  * of the stream (and for n == 0). Cancelling loses nothing. (StreamReader.read(n)) */
 EVEN_API even_ssize_aw *even_read(even_stream *s, void *buffer, size_t n) EVEN__ONCE;
 
+/* Wait until something has come, and get a piece of it where it lies, in the library's own memory: *data is set to it, and
+ * the result is its length; 0 at the end of the stream. The bytes are yours until the next read from the stream, or its
+ * close, over awaits, too. So no buffer is needed, and a connection that is idle holds none. Cancelling loses nothing.
+ * (asyncio has no such thing; BufferedProtocol is the nearest)
+ *
+ *     while ((n = await(even_read_piece(s, &data))) > 0)
+ *         try_await(even_write_all(s, data, (size_t)n)); */
+EVEN_API even_ssize_aw *even_read_piece(even_stream *s, const void **data) EVEN__ONCE;
+
 /* Read n bytes; the result is n. -EVEN_EINCOMPLETE if the stream ends before. When it fails or is cancelled, what had
  * come stays in the stream, and the next read takes it first; `buffer` may have been written to. (Should there be no
  * memory to keep it, it is lost, and the failure is -ENOMEM.) (StreamReader.readexactly, whose exception carries what

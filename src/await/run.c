@@ -272,6 +272,7 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
     even__trace(RUN_END, .loop = loop, .object = x, .status = x->status);
     *signal_number = stopped_by(&signals, x);
     give_signals_back(&signals);
+    even__receivers_end(loop);
     even__loop_leave(loop);
     even__heap_each(sweep, x);
     even__heap_settle();

@@ -572,7 +572,7 @@ int even__source_give_back(even_receiver *r, const void *data, size_t n)
 
 void even__source_forgive(even_receiver *r)
 {
-    r->over = false;
+    r->over = r->wanted = false;
 }
 
 /* ---- the loop's side ---- */
@@ -614,9 +614,9 @@ static bool any_at_once(even_loop *loop)
     return false;
 }
 
-int even__sources_end(even_loop *loop)
+void even__receivers_end(even_loop *loop)
 {
-    enum { FAILURES_MAX = 100 };
+    enum { FAILURES_MAX = 1000 };
     for (even_handle *h = loop->receivers.next, *next; h != &loop->receivers; h = next) {
         even_receiver *r = even__container_of(h, even_receiver, all);
         next = h->next;
@@ -627,12 +627,9 @@ int even__sources_end(even_loop *loop)
         even_handle_cancel(&r->handle);
         enlist(r);
     }
-    for (int failures = 0; any_at_once(loop);) {    /* ends, because all of them were asked to end */
-        int rc = even__loop_look(loop, -1);
-        if (rc < 0 && ++failures == FAILURES_MAX)
-            return rc;
-    }
-    return 0;
+    for (int failures = 0; any_at_once(loop);)      /* ends, because all of them were asked to end */
+        if (even__loop_look(loop, -1) < 0)
+            even__check(++failures < FAILURES_MAX);     /* their memory goes next: there is no way back */
 }
 
 static bool is_valid(const even_loop *loop, const even_receiver *r)

@@ -43,11 +43,7 @@ ssize_t even__source_find(const even_receiver *r, size_t from, size_t limit, con
 /* Bytes that were taken come again, first. 0 or -ENOMEM. */
 int even__source_give_back(even_receiver *r, const void *data, size_t n);
 
-/* Its end's failure was of the moment: the next one may have better luck. */
+/* Its failure was the moment's: it may be started again, and have better luck. */
 void even__source_forgive(even_receiver *r);
-
-/* The sources that are told at once receive no more, and nothing of theirs is pending any longer: 0, or a failure of the
- * backend. For the end of a run. */
-int even__sources_end(even_loop *loop);
 
 #endif

@@ -1,254 +1,258 @@
-/* Reading from a stream: what has come, so many bytes, or up to a separator. */
+/* Reading from a stream: what has come, so many bytes, up to a separator, or a piece in the library's own memory.
+ *
+ * A read takes from the stream's source, which reads ahead. If that has enough, the read is over at once; else it waits, as the
+ * stream's reader, and takes another step each time that the source has more. Nothing of a read is ever in the kernel's hands:
+ * so a cancelled one is over at once, too. */
 #include "stream.h"
 #include "../base/sys.h"
-#include <string.h>
 
-/* ---- even_read ---- */
+static const ssize_t WAITS = -EAGAIN;
 
-static void read_over(even_op *op)
-{
-    struct even__transfer *t = even__transfer_of(op);
-    even__transfer_end(t, &t->stream->reader, even__transfer_result(t));
-}
-
-static void read_start(even_awaitable *x)
-{
-    struct even__transfer *t = (struct even__transfer *)(void *)x;
-    even_stream *s = t->stream;
-
-    if (!even__transfer_begin(t, &s->reader))
-        return;
-    if (even__unlikely(s->begin != s->end || t->op.args.bytes.length == 0))
-        even__transfer_end(t, &s->reader, (ssize_t)even__stream_take(s, t->op.args.bytes.buffer, t->op.args.bytes.length));
-    else
-        even_op_recv(&t->op, s->fd, t->op.args.bytes.buffer, t->op.args.bytes.length, 0);
-}
-
-static const even_kind read_kind =
-    EVEN__TRANSFER_KIND("even_read", struct even__transfer, read_start, even__transfer_cancel);
-
-even_ssize_aw *even_read(even_stream *s, void *buffer, size_t n)
-{
-    static even_ssize_aw failed = { EVEN_AWAITABLE_FAILED(&read_kind, -ENOMEM), -ENOMEM };
-    struct even__transfer *t = even__transfer_new(&read_kind, s, read_over, __builtin_return_address(0));
-    if (even__unlikely(!t))
-        return &failed;
-    t->op.args.bytes.buffer = buffer;
-    t->op.args.bytes.length = n;
-    return &t->aw;
-}
-
-/* ---- even_read_exactly, even_read_until ---- */
-
-struct long_read {
-    struct even__transfer t;
-    unsigned char *buffer;
-    size_t length, done;        /* asked for; read already, or (until) searched already */
-    const void *separator;
-    size_t separator_length;
-    bool canceled;
+struct even__read {
+    even_ssize_aw aw;
+    even_stream *stream;
+    ssize_t (*step)(struct even__read *r);      /* takes what has come: its result, or WAITS */
 };
 
-static bool long_cancel(even_awaitable *x)
+/* ---- what all of them share ---- */
+
+/* What the source ended with: an end, or a failure. The kernel tells what broke a connection once, be it to a read or to a
+ * write, and after that an end; here it stays what it was. */
+static ssize_t no_more(even_stream *s, ssize_t result)
 {
-    ((struct long_read *)(void *)x)->canceled = true;
-    return even__transfer_cancel(x);
+    if (result == 0) {
+        if (s->failure < 0 && !s->ended)
+            return s->failure;
+        s->ended = true;
+    } else {
+        even__stream_broken(s, (int)result);
+    }
+    return result;
 }
 
-static struct long_read *long_new(const even_kind *kind, even_stream *s, void *buffer, size_t length,
-                                  void (*over)(even_op *), const void *site)
+static void end(struct even__read *r, ssize_t result)
 {
-    struct long_read *r = even__transfer_new(kind, s, over, site);
+    r->stream->reader = NULL;
+    r->aw.result = result;
+    even__complete(&r->aw.base, result < 0 ? (int)result : 0);
+    even_unref(&r->aw.base);
+}
+
+void even__stream_read_on(even_stream *s)
+{
+    struct even__read *r = s->reader;
+    ssize_t n = r->step(r);
+    if (n != WAITS)
+        end(r, n);
+}
+
+void even__stream_end_read(even_stream *s)
+{
+    end(s->reader, -ECANCELED);
+}
+
+static void start(even_awaitable *x)
+{
+    struct even__read *r = (struct even__read *)(void *)x;
+    even_stream *s = r->stream;
+
+    if (even__unlikely(s->reader != NULL || s->closing)) {
+        even__stream_refuse(s, x);
+        return;
+    }
+    if (even__unlikely(s->source.over && s->source.result < 0 && !even__breaks_stream(s->source.result)))
+        even__source_forgive(&s->source);
+    ssize_t n = r->step(r);
+    if (n != WAITS) {
+        r->aw.result = n;
+        even__complete(x, n < 0 ? (int)n : 0);
+        return;
+    }
+    s->reader = r;
+    x->refs++;      /* the stream's: whoever drops x, the stream has it still */
+    s->source.fd = s->fd;
+    even_receiver_start(&s->source);
+}
+
+static bool cancel(even_awaitable *x)
+{
+    end((struct even__read *)(void *)x, -ECANCELED);
+    return true;
+}
+
+static inline void *read_new(const even_kind *kind, even_stream *s, ssize_t (*step)(struct even__read *), const void *site)
+{
+    struct even__read *r = (struct even__read *)(void *)even__operation_new(kind, site);
     if (even__unlikely(!r))
         return NULL;
-    r->buffer = buffer;
-    r->length = length;
-    r->done = 0;
-    r->separator = NULL;
-    r->separator_length = 0;
-    r->canceled = false;
+    r->aw.result = 0;
+    r->stream = s;
+    r->step = step;
     return r;
 }
 
-/* The operation brought n bytes, n > 0: may another one follow? */
-static bool may_go_on(const struct long_read *r)
+#define READ_KIND(kind_name, type, cancel_function)                                                                    \
+    { .name = (kind_name), .size = sizeof(type), .result_size = sizeof(ssize_t), .result_class = EVEN_RESULT_LONG,     \
+      .start = start, .cancel = (cancel_function) }
+
+/* ---- even_read ---- */
+
+struct plain {
+    struct even__read read;
+    void *buffer;
+    size_t length;
+};
+
+static ssize_t plain_step(struct even__read *r)
 {
-    return !r->canceled && !r->t.stream->closing;
+    struct plain *p = (struct plain *)r;
+    if (even__unlikely(p->length == 0))
+        return 0;
+    ssize_t n = even__source_read(&r->stream->source, p->buffer, p->length);
+    return even__likely(n > 0 || n == WAITS) ? n : no_more(r->stream, n);
 }
 
-static void exactly_more(struct long_read *r)
+static const even_kind plain_kind = READ_KIND("even_read", struct plain, cancel);
+
+even_ssize_aw *even_read(even_stream *s, void *buffer, size_t n)
 {
-    even_op_recv(&r->t.op, r->t.stream->fd, r->buffer + r->done, r->length - r->done, 0);
+    static even_ssize_aw failed = { EVEN_AWAITABLE_FAILED(&plain_kind, -ENOMEM), -ENOMEM };
+    struct plain *p = read_new(&plain_kind, s, plain_step, __builtin_return_address(0));
+    if (even__unlikely(!p))
+        return &failed;
+    p->buffer = buffer;
+    p->length = n > INT32_MAX ? INT32_MAX : n;
+    return &p->read.aw;
 }
 
-static void exactly_over(even_op *op)
-{
-    struct long_read *r = (struct long_read *)even__transfer_of(op);
-    even_stream *s = r->t.stream;
-    ssize_t result = even__transfer_result(&r->t);
+/* ---- even_read_piece ---- */
 
-    if (result > 0)
-        r->done += (size_t)result;
-    if (r->done == r->length) {
-        result = (ssize_t)r->length;
-    } else if (result > 0 && may_go_on(r)) {
-        exactly_more(r);
-        return;
-    } else {
-        result = result > 0 ? -ECANCELED : result == 0 ? -EVEN_EINCOMPLETE : result;
-        if (even__stream_give_back(s, r->buffer, r->done) < 0)
-            result = -ENOMEM;
+struct piece {
+    struct even__read read;
+    const void **data;
+};
+
+static ssize_t piece_step(struct even__read *r)
+{
+    const void *data;
+    ssize_t n = even__source_lend(&r->stream->source, &data);
+    if (even__likely(n > 0))
+        *((struct piece *)r)->data = data;
+    return even__likely(n > 0 || n == WAITS) ? n : no_more(r->stream, n);
+}
+
+static const even_kind piece_kind = READ_KIND("even_read_piece", struct piece, cancel);
+
+even_ssize_aw *even_read_piece(even_stream *s, const void **data)
+{
+    static even_ssize_aw failed = { EVEN_AWAITABLE_FAILED(&piece_kind, -ENOMEM), -ENOMEM };
+    struct piece *p = read_new(&piece_kind, s, piece_step, __builtin_return_address(0));
+    if (even__unlikely(!p))
+        return &failed;
+    p->data = data;
+    return &p->read.aw;
+}
+
+/* ---- even_read_exactly ---- */
+
+struct exactly {
+    struct even__read read;
+    unsigned char *buffer;
+    size_t length, done;
+};
+
+/* What it has taken is the stream's again: `status`, or -ENOMEM. */
+static ssize_t give_back(struct exactly *e, ssize_t status)
+{
+    const size_t done = e->done;
+    e->done = 0;
+    return even__source_give_back(&e->read.stream->source, e->buffer, done) < 0 ? -ENOMEM : status;
+}
+
+static ssize_t exactly_step(struct even__read *r)
+{
+    struct exactly *e = (struct exactly *)r;
+    while (e->done < e->length) {       /* bounded: by its length, and the source says WAITS when it has had its turn */
+        ssize_t n = even__source_read(&r->stream->source, e->buffer + e->done, e->length - e->done);
+        if (n == WAITS)
+            return WAITS;
+        if (even__unlikely(n <= 0)) {
+            n = no_more(r->stream, n);
+            return give_back(e, n == 0 ? -EVEN_EINCOMPLETE : n);
+        }
+        e->done += (size_t)n;
     }
-    even__transfer_end(&r->t, &s->reader, result);
+    return (ssize_t)e->length;
 }
 
-static void exactly_start(even_awaitable *x)
+static bool exactly_cancel(even_awaitable *x)
 {
-    struct long_read *r = (struct long_read *)(void *)x;
-    even_stream *s = r->t.stream;
-
-    if (!even__transfer_begin(&r->t, &s->reader))
-        return;
-    r->done = even__stream_take(s, r->buffer, r->length);
-    if (r->done == r->length)
-        even__transfer_end(&r->t, &s->reader, (ssize_t)r->length);
-    else
-        exactly_more(r);
+    struct exactly *e = (struct exactly *)(void *)x;
+    end(&e->read, give_back(e, -ECANCELED));
+    return true;
 }
 
-static const even_kind exactly_kind =
-    EVEN__TRANSFER_KIND("even_read_exactly", struct long_read, exactly_start, long_cancel);
+static const even_kind exactly_kind = READ_KIND("even_read_exactly", struct exactly, exactly_cancel);
 
 even_ssize_aw *even_read_exactly(even_stream *s, void *buffer, size_t n)
 {
     static even_ssize_aw failed = { EVEN_AWAITABLE_FAILED(&exactly_kind, -ENOMEM), -ENOMEM };
-    struct long_read *r = long_new(&exactly_kind, s, buffer, n, exactly_over, __builtin_return_address(0));
-    return r ? &r->t.aw : &failed;
+    struct exactly *e = read_new(&exactly_kind, s, exactly_step, __builtin_return_address(0));
+    if (even__unlikely(!e))
+        return &failed;
+    e->buffer = buffer;
+    e->length = n;
+    e->done = 0;
+    return &e->read.aw;
 }
 
-/* How long it is, up to and with the separator, in what is buffered; 0: not there yet; -EVEN_ELIMIT. */
-static ssize_t until_find(struct long_read *r)
-{
-    const even_stream *s = r->t.stream;
-    size_t have = even__stream_buffered(s), back = r->separator_length - 1;
-    if (have > r->length)
-        have = r->length;
-    if (have > 0) {
-        const unsigned char *data = s->buffer + s->begin;
-        size_t from = r->done > back ? r->done - back : 0;  /* it may have begun in what was searched */
-        const unsigned char *at = memmem(data + from, have - from, r->separator, r->separator_length);
-        if (at)
-            return at - data + (ssize_t)r->separator_length;
-    }
-    r->done = have;
-    return have == r->length ? -EVEN_ELIMIT : 0;
-}
+/* ---- even_read_until ---- */
 
-/* Over, with what is buffered, or one more operation. */
-static void until_go_on(struct long_read *r)
-{
-    even_stream *s = r->t.stream;
-    ssize_t result = until_find(r);
+struct until {
+    struct even__read read;
+    unsigned char *buffer;
+    size_t length, searched;
+    const void *separator;
+    size_t separator_length;
+};
 
-    if (result == 0 && !may_go_on(r))
-        result = -ECANCELED;
-    if (result == 0)
-        result = even__stream_make_room(s);
-    if (result == 0) {
-        even_op_recv(&r->t.op, s->fd, s->buffer + s->end, s->capacity - s->end, 0);
-        return;
-    }
-    if (result > 0)
-        even__stream_take(s, r->buffer, (size_t)result);
-    even__transfer_end(&r->t, &s->reader, result);
-}
-
-static void until_over(even_op *op)
+static ssize_t until_step(struct even__read *r)
 {
-    struct long_read *r = (struct long_read *)even__transfer_of(op);
-    if (op->result > 0) {
-        r->t.stream->end += (size_t)op->result;
-        until_go_on(r);
-    } else {
-        ssize_t result = even__transfer_result(&r->t);
-        even__transfer_end(&r->t, &r->t.stream->reader, result == 0 ? -EVEN_EINCOMPLETE : result);
+    struct until *u = (struct until *)r;
+    even_receiver *source = &r->stream->source;
+    if (even__unlikely(u->separator_length == 0))
+        return -EINVAL;
+    const size_t back = u->separator_length - 1;        /* it may have begun in what was searched */
+    for (;;) {      /* bounded: by its length, and the source says WAITS when it has had its turn */
+        ssize_t at = even__source_find(source, u->searched > back ? u->searched - back : 0, u->length, u->separator,
+                                       u->separator_length, &u->searched);
+        if (at >= 0)
+            return even__source_read(source, u->buffer, (size_t)at + u->separator_length);
+        if (u->searched == u->length)
+            return -EVEN_ELIMIT;
+        ssize_t n = even__source_more(source);
+        if (n == WAITS)
+            return WAITS;
+        if (n <= 0) {
+            n = no_more(r->stream, n);
+            return n == 0 ? -EVEN_EINCOMPLETE : n;
+        }
     }
 }
 
-static void until_start(even_awaitable *x)
-{
-    struct long_read *r = (struct long_read *)(void *)x;
-    if (!even__transfer_begin(&r->t, &r->t.stream->reader))
-        return;
-    if (r->separator_length == 0)
-        even__transfer_end(&r->t, &r->t.stream->reader, -EINVAL);
-    else
-        until_go_on(r);
-}
-
-static const even_kind until_kind = EVEN__TRANSFER_KIND("even_read_until", struct long_read, until_start, long_cancel);
+static const even_kind until_kind = READ_KIND("even_read_until", struct until, cancel);
 
 even_ssize_aw *even_read_until(even_stream *s, void *buffer, size_t capacity, const void *separator,
                                size_t separator_length)
 {
     static even_ssize_aw failed = { EVEN_AWAITABLE_FAILED(&until_kind, -ENOMEM), -ENOMEM };
-    struct long_read *r = long_new(&until_kind, s, buffer, capacity, until_over, __builtin_return_address(0));
-    if (even__unlikely(!r))
+    struct until *u = read_new(&until_kind, s, until_step, __builtin_return_address(0));
+    if (even__unlikely(!u))
         return &failed;
-    r->separator = separator;
-    r->separator_length = separator_length;
-    return &r->t.aw;
-}
-
-/* ---- what was read ahead ---- */
-
-enum { BUFFER_MIN = 4096 };
-
-size_t even__stream_take(even_stream *s, void *out, size_t n)
-{
-    size_t have = even__stream_buffered(s);
-    if (n > have)
-        n = have;
-    if (n == 0)
-        return 0;
-    memcpy(out, s->buffer + s->begin, n);
-    s->begin += n;
-    if (s->begin == s->end)
-        s->begin = s->end = 0;
-    return n;
-}
-
-static int grow(even_stream *s, size_t capacity)
-{
-    unsigned char *buffer = even__realloc(s->buffer, capacity);
-    if (!buffer)
-        return -ENOMEM;
-    s->buffer = buffer;
-    s->capacity = capacity;
-    return 0;
-}
-
-int even__stream_give_back(even_stream *s, const void *data, size_t n)
-{
-    if (n == 0)
-        return 0;
-    if (n > s->capacity && grow(s, n < BUFFER_MIN ? BUFFER_MIN : n) < 0)
-        return -ENOMEM;
-    memcpy(s->buffer, data, n);
-    s->begin = 0;
-    s->end = n;
-    return 0;
-}
-
-int even__stream_make_room(even_stream *s)
-{
-    if (s->capacity - s->end >= BUFFER_MIN / 4)
-        return 0;
-    if (s->begin >= BUFFER_MIN / 4 && s->begin >= s->capacity / 2) {    /* moving is then paid for by what was taken */
-        memmove(s->buffer, s->buffer + s->begin, s->end - s->begin);
-        s->end -= s->begin;
-        s->begin = 0;
-        return 0;
-    }
-    return grow(s, s->capacity < BUFFER_MIN / 2 ? BUFFER_MIN : s->capacity * 2);
+    u->buffer = buffer;
+    u->length = capacity;
+    u->searched = 0;
+    u->separator = separator;
+    u->separator_length = separator_length;
+    return &u->read.aw;
 }

@@ -3,16 +3,71 @@
 #include "../base/sys.h"
 #include <string.h>
 
+/* ---- its source ---- */
+
+/* Called at once when something has come, or the end; from inside the backend, so nothing of the program's runs here. */
+static void has_come(even_handle *h)
+{
+    even_stream *s = even__container_of(h, even_stream, source.handle);
+    if (even__unlikely(s->source.over) && s->source.result < 0)
+        even__stream_broken(s, s->source.result);
+    if (even__unlikely(s->closing))
+        even__stream_close_goes_on(s);
+    else if (s->reader && even__likely(!s->loop->closing))
+        even__stream_read_on(s);
+    else if (s->reader)
+        even__stream_end_read(s);
+}
+
+/* Not by what was the moment's, so that the next one may have better luck. */
+bool even__breaks_stream(int result)
+{
+    switch (result) {
+    case 0: case -ECANCELED: case -ENOMEM: case -ENOBUFS: case -EFAULT: case -EAGAIN: case -EVEN_EFORK:
+    case -EPIPE:        /* writing is over, and reading perhaps not; this the kernel does tell again */
+        return false;
+    default:
+        return true;
+    }
+}
+
+void even__stream_broken(even_stream *s, int result)
+{
+    if (s->failure == 0 && even__breaks_stream(result))
+        s->failure = result;
+}
+
+void even__stream_refuse(const even_stream *s, even_awaitable *x)
+{
+    const even_task *task = even_current_task();
+    const char *who = task ? even_name_any(&task->base) : "an operation", *what = x->kind->name;
+    const void *site = even__is_task(x) ? NULL : even__made_at(x);
+    int rc = s->fd < 0 ? -EBADF : s->closing ? -ECANCELED : -EBUSY;
+    char where[EVEN__SITE_MAX] = "";
+
+    if (rc != -ECANCELED && even__report_wanted(site)) {
+        if (site)
+            even__site_name(site, where, sizeof where);
+        if (rc == -EBADF)
+            even__report("%s in %s: %s%s%s", what, who, even__stream_why_not(s), site ? "; at " : "", where);
+        else
+            even__report("%s in %s: another task is doing the same on this stream (descriptor %d)%s%s", what, who, s->fd,
+                         site ? "; at " : "", where);
+    }
+    even__complete(x, rc);
+}
+
 /* ---- closing ----
  *
- * cancel the operations -> they are over -> close the descriptor -> its handle runs -> done
+ * end the read; cancel the write, and what the source waits for -> they are over -> close the descriptor -> its handle runs
+ * -> done
  *
- * The last step is a handle's, so that it comes behind the wake-ups of those whose operations were over before: they
+ * The last step is a handle's, so that it comes behind the wake-ups of those whose reads and writes were over before: they
  * find a stream that tells them that it is being closed, not freed memory. */
 
 static void closed(even_handle *h)
 {
-    even_stream *s = even__container_of(h, even_stream, close.handle);
+    even_stream *s = even__container_of(h, even_stream, source.op.handle);
     s->fd = -1;
     even__complete(&s->aw.base, 0);
     if (s->server && !s->handler)
@@ -22,10 +77,13 @@ static void closed(even_handle *h)
 
 void even__stream_close_goes_on(even_stream *s)
 {
-    if (s->reader || s->writer)
+    if (s->writer || s->close_begun || even_receiver_is_active(&s->source))
         return;
-    even_op_init(&s->close, s->loop, closed);
-    even_op_close(&s->close, s->fd);
+    s->close_begun = true;
+    even_receiver_clear(&s->source);        /* what came meanwhile */
+    even_handle_cancel(&s->source.handle);
+    even_op_init(&s->source.op, s->loop, closed);
+    even_op_close(&s->source.op, s->fd);
 }
 
 void even__stream_close(even_stream *s)
@@ -35,19 +93,23 @@ void even__stream_close(even_stream *s)
     s->aw.base.by.loop = s->loop->number;
     even_ref_any(&s->aw.base);
     if (s->reader)
-        even_op_cancel(&s->reader->op);
+        even__stream_end_read(s);
     if (s->writer)
         even_op_cancel(&s->writer->op);
+    even_receiver_clear(&s->source);
+    even_receiver_stop(&s->source);
     even__stream_close_goes_on(s);
 }
 
-/* A run that ends sweeps what is inert: a stream that nobody closed, too. */
+/* A run that ends sweeps what is inert: a stream that nobody closed, too. Its source is at rest by then. */
 static void drop(even_awaitable *x)
 {
     even_stream *s = (even_stream *)(void *)x;
+    even__check(!even_receiver_is_active(&s->source));
+    even_receiver_clear(&s->source);
+    even_handle_cancel(&s->source.handle);
     if (s->fd >= 0)
         s->loop->backend->net->close(s->loop, s->fd);
-    even__free(s->buffer);
 }
 
 static const even_kind kind = {
@@ -70,6 +132,8 @@ even_stream *even__stream_new(even_loop *loop, int fd, const void *site)
     s->aw.base.by.site = site;
     s->loop = loop;
     s->fd = fd;
+    even_receiver_init(&s->source, loop, fd, has_come);
+    s->source.at_once = true;
     return s;
 }
 

@@ -3,9 +3,12 @@
 #define EVEN__STREAM_H
 
 #include "../await/await.h"
+#include "../flow/source.h"
 #include <evenloop/io.h>
 
-/* A read or a write: its operation, and whose. It is over when the operation is, and lives at least as long. */
+struct even__read;
+
+/* A write: its operation, and whose. It is over when the operation is, and lives at least as long. */
 struct even__transfer {
     even_ssize_aw aw;
     even_op op;
@@ -14,20 +17,19 @@ struct even__transfer {
 
 /* The object is at the same time the awaitable that even_close() returns, so that closing needs no memory: inert while
  * it is open, active while it is being closed, done when it is closed. Its maker's reference goes with the await of
- * the close. */
+ * the close. Its descriptor is closed by the operation of its source, which has no other use for it by then. */
 struct even_stream {
     even_int_aw aw;
     int fd;                             /* -1: closed */
-    even_loop *loop;
-    struct even__transfer *reader;      /* in progress, one each way */
-    struct even__transfer *writer;
-    size_t begin, end, capacity;
-    unsigned char *buffer;              /* what was read ahead, or given back: from begin to end */
-    bool closing;                       /* since even_close(): nothing new begins */
-    bool ended;                         /* a read was told the end */
     int failure;                        /* what broke the connection, or 0 */
+    even_loop *loop;
+    even_receiver source;               /* what has come; it receives since the first read that had to wait */
+    struct even__read *reader;          /* in progress, one each way */
+    struct even__transfer *writer;
+    bool closing;                       /* since even_close(): nothing new begins */
+    bool close_begun;                   /* its descriptor's is */
+    bool ended;                         /* a read was told the end */
 
-    even_op close;
     even_server *server;                /* whose connection it is, or NULL: */
     even_awaitable *handler;            /*   the task that serves it, until that has ended */
     even_handle handler_over;
@@ -47,40 +49,40 @@ void even__stream_close_goes_on(even_stream *s);
 /* server.c: it is closed, and has no handler. */
 void even__server_lost(even_stream *s);
 
-/* ---- what was read ahead ---- */
+/* It is closed, or busy in this direction: x, a read or a write, ends with that. */
+void even__stream_refuse(const even_stream *s, even_awaitable *x);
 
-static inline size_t even__stream_buffered(const even_stream *s)
-{
-    return s->end - s->begin;
-}
-/* Take up to n bytes. */
-size_t even__stream_take(even_stream *s, void *out, size_t n);
-/* Give back what was taken or read, while nothing is buffered: 0 or -ENOMEM. */
-int even__stream_give_back(even_stream *s, const void *data, size_t n);
-/* Make room for some more at the end: 0 or -ENOMEM. */
-int even__stream_make_room(even_stream *s);
+/* Is a failure the connection's own, for good? */
+bool even__breaks_stream(int result);
+/* It failed with that: from now on it is what broke the connection, if it did. */
+void even__stream_broken(even_stream *s, int result);
 
-/* ---- reads and writes ---- */
+/* ---- reads ---- */
+
+/* The source has more for the reader, or has come to its end. */
+void even__stream_read_on(even_stream *s);
+/* The reader ends with -ECANCELED. */
+void even__stream_end_read(even_stream *s);
+
+/* ---- writes ---- */
 
 /* NULL without memory. `size` is that of the kind. */
 void *even__transfer_new(const even_kind *kind, even_stream *s, void (*complete)(even_op *op), const void *site);
-/* The stream is closed, or busy in this direction: t ends with that. */
-void even__transfer_refuse(struct even__transfer *t);
-
-/* The reader's, or the writer's, place is taken, or x is over. */
-static inline bool even__transfer_begin(struct even__transfer *t, struct even__transfer **place)
+/* The writer's place is taken, or t is over. */
+static inline bool even__transfer_begin(struct even__transfer *t)
 {
-    if (even__unlikely(*place != NULL || t->stream->closing)) {
-        even__transfer_refuse(t);
+    even_stream *s = t->stream;
+    if (even__unlikely(s->writer != NULL || s->closing)) {
+        even__stream_refuse(s, &t->aw.base);
         return false;
     }
-    *place = t;
-    t->aw.base.refs++;      /* the operation's: whoever drops x, the kernel has it still */
+    s->writer = t;
+    t->aw.base.refs++;      /* the operation's: whoever drops it, the kernel has it still */
     return true;
 }
 
-/* Of a result <= 0. What breaks a connection is told by the kernel once, be it to a read or to a write; then it tells reads
- * of an end, and writes -EPIPE. Here it stays what it was. */
+/* Of a result <= 0. What broke the connection is told by the kernel once, be it to a read or to a write; then it tells writes
+ * -EPIPE. Here it stays what it was. */
 ssize_t even__transfer_failure(struct even__transfer *t);
 
 static inline ssize_t even__transfer_result(struct even__transfer *t)
@@ -89,10 +91,10 @@ static inline ssize_t even__transfer_result(struct even__transfer *t)
 }
 
 /* The operation is over for good; what the result is. */
-static inline void even__transfer_end(struct even__transfer *t, struct even__transfer **place, ssize_t result)
+static inline void even__transfer_end(struct even__transfer *t, ssize_t result)
 {
     even_stream *s = t->stream;
-    *place = NULL;
+    s->writer = NULL;
     t->aw.result = result;
     even__complete(&t->aw.base, result < 0 ? (int)result : 0);
     if (even__unlikely(s->closing))

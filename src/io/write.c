@@ -5,7 +5,7 @@
 static void write_over(even_op *op)
 {
     struct even__transfer *t = even__transfer_of(op);
-    even__transfer_end(t, &t->stream->writer, even__transfer_result(t));
+    even__transfer_end(t, even__transfer_result(t));
 }
 
 static void write_start(even_awaitable *x)
@@ -13,10 +13,10 @@ static void write_start(even_awaitable *x)
     struct even__transfer *t = (struct even__transfer *)(void *)x;
     even_stream *s = t->stream;
 
-    if (!even__transfer_begin(t, &s->writer))
+    if (!even__transfer_begin(t))
         return;
     if (even__unlikely(t->op.args.bytes.length == 0))
-        even__transfer_end(t, &s->writer, 0);
+        even__transfer_end(t, 0);
     else
         even_op_send(&t->op, s->fd, t->op.args.bytes.buffer, t->op.args.bytes.length, 0);
 }
@@ -61,7 +61,7 @@ static void all_over(even_op *op)
         }
         result = -ECANCELED;
     }
-    even__transfer_end(&w->t, &s->writer, result);
+    even__transfer_end(&w->t, result);
 }
 
 static void all_start(even_awaitable *x)
@@ -69,10 +69,10 @@ static void all_start(even_awaitable *x)
     struct long_write *w = (struct long_write *)(void *)x;
     even_stream *s = w->t.stream;
 
-    if (!even__transfer_begin(&w->t, &s->writer))
+    if (!even__transfer_begin(&w->t))
         return;
     if (even__unlikely(w->length == 0))
-        even__transfer_end(&w->t, &s->writer, 0);
+        even__transfer_end(&w->t, 0);
     else
         even_op_send(&w->t.op, s->fd, w->buffer, w->length, 0);
 }

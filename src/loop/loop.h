@@ -174,6 +174,7 @@ void even__op_receive(even_op *op, int fd, bool direct);
 
 /* flow/source.c, as far as the loop sees to it. */
 void even__receivers_open(even_loop *loop);
+void even__receivers_end(even_loop *loop);      /* those of streams: at the end of a run whose loop goes with it */
 void even__receivers_drop(even_loop *loop);     /* what is kept, before the backend ends the operations */
 void even__receivers_close(even_loop *loop);    /* and they themselves, after that */
 bool even__receivers_are_valid(even_loop *loop);
