@@ -154,11 +154,12 @@ void even__receivers_return(even_loop *loop)
 
 /* ---- what the end tells ---- */
 
-/* A small one goes behind the bytes of the last, where that has room: so many small ones take no more memory than they must. */
+/* For a stream, a small one goes behind the bytes of the last, where that has room: so many small ones, which a long line may
+ * come in, take no more memory than they must. */
 static bool joins(even_receiver *r, struct even__piece *p)
 {
     struct even__piece *last = r->last;
-    if (!r->first || p->length > JOINED_MAX || p->length > last->spare)
+    if (!r->at_once || p->length > JOINED_MAX || p->length > last->spare)
         return false;
     memcpy(last->data + last->length, p->data, p->length);
     last->length += p->length;
@@ -174,7 +175,7 @@ void even__source_piece(even_receiver *r, struct even__piece *p)
         return;
     }
     r->full = p->length == EVEN__RECEIVE_BUFFER ? r->full + 1 : 0;
-    if (even__likely(!r->first) || !joins(r, p))
+    if (!r->first || !joins(r, p))
         append(r, r->wanted ? p : even__piece_own(p));
     if (!r->wanted)
         return;
