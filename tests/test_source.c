@@ -300,6 +300,7 @@ TEST(more_is_fetched_behind_what_is_there)
     assert_true(even__source_more(&m.r) > 0);
     m.data = "line";
     m.length = 4;
+    even__source_over(&m.r, 1);
     assert_true(even__source_more(&m.r) > 0);
     has_kept(&m, 1);                        /* in the same memory */
     finds(&m, 0, 100, "e l", 2, 0);

@@ -198,7 +198,7 @@ async(int, count_turns, (int *, turns))
     }
 }
 
-STREAM_TEST(small_reads_let_others_run, V4, .on = TEST_KERNEL)
+STREAM_TEST(small_reads_let_others_run, V4, .on = TEST_KERNEL, .no_faults = true)
 {
     enum { N = 1000 * 1000 };
     char got[100];
@@ -257,7 +257,7 @@ STREAM_TEST(a_line_as_long_as_memory_allows, V4, .no_faults = true)
 }
 
 /* A read of a megabyte that is given up: all of it is there for the next one. */
-STREAM_TEST(a_large_read_given_up, V4)
+STREAM_TEST(a_large_read_given_up, V4, .no_faults = true)
 {
     enum { N = 1000 * 1000, PART = 700 * 1000 };
     unsigned char *data = malloc(N), *got = calloc(1, N);

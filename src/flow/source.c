@@ -261,6 +261,18 @@ static bool is_served(even_receiver *r)
     return r->taken >= PASS_MAX;
 }
 
+/* It has all that there was: the end is to say when there is more. */
+static void begin_again(even_receiver *r)
+{
+    r->readable = false;
+    r->small = r->round < EVEN__RECEIVE_BUFFER ? r->small + 1 : 0;
+    if (r->small >= SMALL_MAX) {
+        r->direct = false;
+        r->small = 0;
+    }
+    begin(r);
+}
+
 /* One receive, of up to `size` bytes to `buffer`. */
 static ssize_t fetch(even_receiver *r, void *buffer, size_t size)
 {
@@ -268,17 +280,12 @@ static ssize_t fetch(even_receiver *r, void *buffer, size_t size)
     if (n > 0) {
         r->round += (size_t)n;
         r->taken += n < EVEN__RECEIVE_BUFFER ? EVEN__RECEIVE_BUFFER : (size_t)n;    /* a call costs, too */
-        return n;
-    }
-    r->readable = false;
-    if (n == -EAGAIN) {
-        r->small = r->round < EVEN__RECEIVE_BUFFER ? r->small + 1 : 0;
-        if (r->small >= SMALL_MAX) {
-            r->direct = false;
-            r->small = 0;
-        }
-        begin(r);
+        if ((size_t)n < size)
+            begin_again(r);         /* most likely; if not, it says so at once */
+    } else if (n == -EAGAIN) {
+        begin_again(r);
     } else {
+        r->readable = false;
         fail(r, (int32_t)n);
         run_soon(r);
     }
