@@ -29,14 +29,17 @@
  *   The others never suspend.
  * Memory. Buffers are borrowed, not copied, until the await is over; so are `host`, `separator` and the place where a
  *   new object's pointer goes. Where there is no memory, the awaitable has failed with -ENOMEM.
+ * Reading ahead. From its first read on, a stream takes what comes before anybody asks for it: small reads then cost
+ *   no system call. It takes a bounded amount, mostly less than a megabyte; a peer that sends more waits until somebody
+ *   reads. A stream that nobody has read from takes nothing, and one that is idle holds no buffer.
  * One at a time, each way. One task may read from a stream while another one writes to it. Of two that read at once the
  *   second one fails with -EBUSY and a report; likewise of two that write.
  * Failures. Those of the socket as they are: -ECONNRESET, -EPIPE (no signal comes with it), -ETIMEDOUT, ...; what broke
  *   the connection is told to each later read and write too, to reads behind the bytes that had come before. -EBADF,
  *   with a report, for a stream that was closed; -ECANCELED for a read or write in progress on a stream that is being
  *   closed.
- * Cancelling. When a cancelled await returns, the kernel has let go of the buffer. What had succeeded stands: it is
- *   the result, and the cancel comes at the next await. So nothing that came is lost, unless a function says so.
+ * Cancelling. When a cancelled await returns, nothing uses the buffer any more. What had succeeded stands: it is the
+ *   result, and the cancel comes at the next await. So nothing that came is lost, unless a function says so.
  * Ownership. A stream is its maker's, until even_close(); one that a server made is its handler's, until the handler
  *   returns: the server closes it then. So does the end of even_run() with servers that still listen. A server is its
  *   maker's until even_server_free().
@@ -63,9 +66,9 @@ typedef struct even_server even_server;
  * of the stream (and for n == 0). Cancelling loses nothing. (StreamReader.read(n)) */
 EVEN_API even_ssize_aw *even_read(even_stream *s, void *buffer, size_t n) EVEN__ONCE;
 
-/* Wait until something has come, and get a piece of it where it lies, in the library's own memory: *data is set to it, and
- * the result is its length; 0 at the end of the stream. The bytes are yours until the next read from the stream, or its
- * close, over awaits, too. So no buffer is needed, and a connection that is idle holds none. Cancelling loses nothing.
+/* Wait until something has come, and get a piece of it where it lies, in the library's own memory: *data is set to it,
+ * and the result is its length; 0 at the end of the stream. The bytes are yours until the next read from the stream, or
+ * its close, over awaits, too. So no buffer is needed, and a connection that is idle holds none. Cancelling loses nothing.
  * (asyncio has no such thing; BufferedProtocol is the nearest)
  *
  *     while ((n = await(even_read_piece(s, &data))) > 0)
@@ -104,7 +107,8 @@ EVEN_API even_int_aw *even_shutdown(even_stream *s) EVEN__ONCE;
 /* Close the stream, and free it with the await; the result is 0. The call itself begins to close: reads and writes of
  * other tasks in progress end with -ECANCELED, then the descriptor is closed. That cannot be cancelled (a cancel comes
  * at the next await), needs no memory and does not fail; -EBADF, with a report, if the stream was closed before. Bytes
- * that came and were not read are lost; such a close resets the connection. NULL is allowed. What is still open when
+ * that came and were not read are lost; where the kernel still has some of them, the close resets the connection. NULL
+ * is allowed. What is still open when
  * even_run() ends is reported and closed. (StreamWriter.close, then wait_closed) */
 EVEN_API even_int_aw *even_close(even_stream *s) EVEN__ONCE;
 
@@ -113,7 +117,8 @@ EVEN_API even_int_aw *even_close(even_stream *s) EVEN__ONCE;
 EVEN_API int even_peer_name(even_stream *s, struct sockaddr_storage *address, socklen_t *length);
 EVEN_API int even_local_name(even_stream *s, struct sockaddr_storage *address, socklen_t *length);
 
-/* The descriptor, for setsockopt() and the like. It stays the stream's. Under `sim` it is no descriptor of the
+/* The descriptor, for setsockopt() and the like. It stays the stream's. Whoever receives from it by other means gets
+ * what the stream has not taken: all, if nobody has read from the stream. Under `sim` it is no descriptor of the
  * kernel's. (get_extra_info("socket")) */
 EVEN_API int even_stream_fd(const even_stream *s);
 
