@@ -46,7 +46,7 @@ static ssize_t memory_take(even_receiver *r, void *buffer, size_t size)
     return (ssize_t)n;
 }
 
-static const struct even__end memory_end = { "memory", memory_start, memory_stop, memory_take };
+static const struct even__end memory_end = { .what = "memory", .start = memory_start, .stop = memory_stop, .take = memory_take };
 
 static void memory_told(even_handle *h)
 {

@@ -1,5 +1,5 @@
-/* What bytes come from: the table that each kind of end fills in. A socket does (socket.c), memory does in the tests; a pipe
- * and TLS over another pair of ends fit it, too.
+/* What bytes come from and go to: the table that each kind of end fills in. A socket does (socket.c), memory does in the
+ * tests; a pipe and TLS over another pair of ends fit it, too.
  *
  * An end brings bytes in one of two ways, and may change between them. Either it says that there is something, and the source
  * takes it when it wants to:
@@ -12,15 +12,21 @@
  *
  * Between start() and even__source_over() the end is at work, and the source is active. All of it is the loop's thread's.
  *
- * The sending half (put, flush, shutdown) and the end of both (close) join this table with the sink.
+ * What is sent is put piece by piece, one at a time:
+ *
+ *     sink: put()  ->  end: even__sink_went(s, so many)  ->  sink: put(), ...  ->  sink: shutdown()
  */
 #ifndef EVEN__ENDS_H
 #define EVEN__ENDS_H
 
 #include <evenloop/loop.h>
 
+struct even__sink;
+
 struct even__end {
     const char *what;               /* "socket": what it is, for people */
+
+    /* ---- a source's ---- */
 
     /* Bring what comes. With r->direct set it hands over no pieces. Ends with even__source_over(), perhaps at once. */
     void (*start)(even_receiver *r);
@@ -28,6 +34,15 @@ struct even__end {
     void (*stop)(even_receiver *r);
     /* After it said that there is something: as recv(2), with a negative errno; -EAGAIN: nothing now, start it again. */
     ssize_t (*take)(even_receiver *r, void *buffer, size_t size);
+
+    /* ---- a sink's ---- */
+
+    /* Send n > 0 bytes, or some of them. Ends with even__sink_went(), never from inside this call; they stay until then. */
+    void (*put)(struct even__sink *s, const void *data, size_t n);
+    /* Nothing comes behind what was sent: 0 or a negative errno. */
+    int (*shutdown)(struct even__sink *s);
+    /* What was put need not be sent: even__sink_went() comes soon, with -ECANCELED unless something else came first. */
+    void (*cancel)(struct even__sink *s);
 };
 
 extern const struct even__end even__end_socket;

@@ -1,4 +1,6 @@
-/* A socket as the end of a source: by the operation of a receiver, which the backend carries out as it can best. */
+/* A socket as the end of a source and of a sink: by the operation of a receiver, which the backend carries out as it can best,
+ * and by sends. */
+#include "sink.h"
 #include "source.h"
 #include "../base/sys.h"
 
@@ -29,7 +31,35 @@ static ssize_t take(even_receiver *r, void *buffer, size_t size)
     return r->loop->backend->receive(r->loop, &r->op, buffer, size);
 }
 
-const struct even__end even__end_socket = { .what = "socket", .start = start, .stop = stop, .take = take };
+static void put(struct even__sink *s, const void *data, size_t n)
+{
+    even_op_send(&s->op, s->fd, data, n, 0);
+}
+
+static void sent(even_op *op)
+{
+    even__sink_went(even__container_of(op, struct even__sink, op), op->result);
+}
+
+static int shut(struct even__sink *s)
+{
+    return s->loop->backend->net->shutdown(s->loop, s->fd, SHUT_WR);
+}
+
+static void cancel(struct even__sink *s)
+{
+    even_op_cancel(&s->op);
+}
+
+const struct even__end even__end_socket = {
+    .what = "socket",
+    .start = start,
+    .stop = stop,
+    .take = take,
+    .put = put,
+    .shutdown = shut,
+    .cancel = cancel,
+};
 
 void even__receiver_piece(even_op *op, struct even__piece *piece)
 {
@@ -42,4 +72,12 @@ void even_receiver_init(even_receiver *r, even_loop *loop, int fd, void (*run)(e
     even_op_init(&r->op, loop, NULL);
     r->op.complete = over;
     r->fd = fd;
+}
+
+void even__sink_of_socket(struct even__sink *s, even_loop *loop, int fd, void (*run)(even_handle *))
+{
+    even__sink_init(s, loop, &even__end_socket, run);
+    even_op_init(&s->op, loop, NULL);
+    s->op.complete = sent;
+    s->fd = fd;
 }
