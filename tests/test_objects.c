@@ -388,6 +388,93 @@ TEST(another_thread_is_told_and_nothing_else_happens, .on = TEST_KERNEL, .no_fau
     assert_story("0 0");
 }
 
+/* ---- streams and servers ---- */
+
+static even_stream *the_stream;
+static even_server *the_server;
+
+async(int, takes_nothing, (even_stream *, s)) { return await(even_close(s)); }
+
+async(int, opens_a_stream)
+{
+    try_await(even_start_server(&the_server, takes_nothing(EVEN_STREAM), "127.0.0.1", 0));
+    return await(even_open_connection(&the_stream, "127.0.0.1", even_server_port(the_server)));
+}
+
+async(int, closes_all)
+{
+    int rc = await(even_close(the_stream));
+    even_server_close(the_server);
+    rc = rc ? rc : await(even_server_wait_closed(the_server));
+    even_server_free(the_server);
+    return rc;
+}
+
+async(int, uses_the_stream)
+{
+    char b[4];
+    say("%s", even_errname((int)await(even_read(the_stream, b, 4))));
+    say("%s", even_errname((int)await(even_read_exactly(the_stream, b, 4))));
+    say("%s", even_errname((int)await(even_write_all(the_stream, b, 4))));
+    say("%s", even_errname(await(even_shutdown(the_stream))));
+    return 0;
+}
+
+TEST(the_stream_of_another_loop, .no_faults = true)
+{
+    even_loop *a = new_loop(), *b = new_loop();
+    __auto_type o = opens_a_stream();
+    assert_int_equal(even_run_until_complete_any(a, &o->base), 0);
+    assert_int_equal(o->result, 0);
+    even_unref(&o->base);
+    capture_reports();
+    __auto_type u = uses_the_stream();
+    assert_int_equal(even_run_until_complete_any(b, &u->base), 0);
+    even_unref(&u->base);
+    assert_story("EVEN_EOTHERLOOP EVEN_EOTHERLOOP EVEN_EOTHERLOOP EVEN_EOTHERLOOP");
+    assert_reported("belongs to another loop; at test_objects.c:");
+    __auto_type c = closes_all();
+    assert_int_equal(even_run_until_complete_any(a, &c->base), 0);
+    assert_int_equal(c->result, 0);
+    even_unref(&c->base);
+    even_loop_close(b);
+    even_loop_close(a);
+}
+
+static int closed_there;
+
+static void *closes_from_there(void *unused)
+{
+    even_int_aw *x = even_close(the_stream);
+    closed_there = x->result;
+    even_unref(&x->base);
+    even_server_close(the_server);
+    even_server_close_clients(the_server);
+    even_server_free(the_server);
+    return unused;
+}
+
+async(int, lets_others_close)
+{
+    pthread_t thread;
+    try_await(opens_a_stream());
+    pthread_create(&thread, NULL, closes_from_there, NULL);
+    pthread_join(thread, NULL);
+    return await(closes_all());
+}
+
+TEST(another_thread_closes_nothing, .on = TEST_KERNEL, .no_faults = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(lets_others_close()), 0);
+    assert_int_equal(closed_there, -EVEN_ETHREAD);
+    assert_reported("even_close: the stream (descriptor ");
+    assert_reported("even_server_close: the server belongs to the loop of another thread; at test_objects.c:");
+    assert_reported("even_server_close_clients: the server belongs");
+    assert_reported("even_server_free: the server belongs");
+    assert_int_equal(report_count(), 4);
+}
+
 /* ---- doors ---- */
 
 TEST(a_door_outlives_its_loop, .no_faults = true)

@@ -5,6 +5,7 @@
 #include "backend/sim.h"
 #include <arpa/inet.h>
 #include <evenloop.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -521,3 +522,66 @@ SERVER_TEST(closed_amid_clients, .on = TEST_ALL, .seeds = true)
         assert_int_equal(await(clients[i]), 0);
     return 0;
 }
+
+/* ---- a loop that is closed over a server ---- */
+
+static unsigned idle_handlers;
+
+async(int, idles, (even_stream *, s))
+{
+    char b[4];
+    idle_handlers++;
+    return (int)await(even_read(s, b, sizeof b));
+}
+
+async(int, leaves_idle_connections, (even_server **, server), (even_stream **, mine), (bool, closes))
+{
+    try_await(even_start_server(server, idles(EVEN_STREAM), V4, 0));
+    for (int i = 0; i < 3; i++)
+        try_await(even_open_connection(&mine[i], V4, even_server_port(*server)));
+    while (idle_handlers < 3)
+        await(even_sleep(0));
+    if (closes)
+        even_server_close(*server);
+    return 0;
+}
+
+static unsigned open_descriptors(void)
+{
+    unsigned n = 0;
+    for (int fd = 0; fd < 200; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* The descriptors of both ends go with the loop, and what nobody closed is named. What a handler's frames held stays. */
+static void closes_a_loop_over_connections(bool closes, bool frees_first)
+{
+    even_loop *loop;
+    even_server *server = NULL;
+    even_stream *mine[3];
+    const unsigned before = open_descriptors();
+    even_set_report_hook(keep_report, NULL);
+    idle_handlers = 0;
+    assert_int_equal(even_loop_new(&loop, NULL), 0);
+    __auto_type body = leaves_idle_connections(&server, mine, closes);
+    assert_int_equal(even_run_until_complete_any(loop, &body->base), 0);
+    assert_int_equal(body->result, 0);
+    even_unref(&body->base);
+    if (frees_first)
+        even_server_free(server);
+    assert_int_equal(even_loop_close(loop), 0);
+    if (!frees_first) {
+        assert_int_equal(even_server_connections(server), 0);
+        even_server_free(server);
+    }
+    assert_int_equal(open_descriptors(), before);
+    assert_non_null(strstr(report, "'stream' was never closed; it was made at test_server.c:"));
+}
+
+TEST(a_loop_is_closed_over_a_server, .no_faults = true, TEST_LEAKS_OK) { closes_a_loop_over_connections(false, false); }
+TEST(a_loop_is_closed_over_a_server_that_was_given_up, .no_faults = true, TEST_LEAKS_OK)
+{
+    closes_a_loop_over_connections(false, true);
+}
+TEST(a_loop_is_closed_over_a_closed_server, .no_faults = true, TEST_LEAKS_OK) { closes_a_loop_over_connections(true, false); }

@@ -99,6 +99,8 @@ enum { EVEN__DESCRIPTION_MAX = 200 };
 /* The same, and where it was made. */
 const char *even__describe_made(const even_awaitable *x, char *out, size_t size);
 enum { EVEN__DESCRIBED_MADE_MAX = EVEN__DESCRIPTION_MAX + EVEN__SITE_MAX };
+/* "<what it is> was never awaited", or "closed", of an inert one. */
+void even__report_never_awaited(even_awaitable *x) __attribute__((cold));
 /* "<what it is>: <the words of the code>; at <site>" */
 void even__report_misuse(const even_awaitable *x, int code, const void *site) __attribute__((cold));
 static inline void *even__result(even_awaitable *x) { return x + 1; }

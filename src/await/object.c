@@ -140,7 +140,7 @@ const char *even__describe_made(const even_awaitable *x, char *out, size_t size)
     return out;
 }
 
-static even__noinline void report_never_awaited(even_awaitable *x)
+void even__report_never_awaited(even_awaitable *x)
 {
     char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
     if (!even__report_wanted(x->by.site))
@@ -217,7 +217,7 @@ static even__noinline void unref(even_awaitable *x, const void *site)
         if (even__unlikely(x->status < 0) && x->status != -ECANCELED && !(x->flags & EVEN__FETCHED) && even__is_shared(x))
             report_never_fetched(x);
     } else if (x->state == EVEN_INERT) {
-        report_never_awaited(x);
+        even__report_never_awaited(x);
     } else if (is_in_use(x, site)) {
         return;
     }

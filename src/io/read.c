@@ -56,7 +56,7 @@ static void start(even_awaitable *x)
     struct even__read *r = (struct even__read *)(void *)x;
     even_stream *s = r->stream;
 
-    if (even__unlikely(s->reader != NULL || s->closing)) {
+    if (even__unlikely(s->reader != NULL || s->closing || s->loop != even__thread.loop)) {
         even__stream_refuse(s, x);
         return;
     }

@@ -11,9 +11,9 @@ static const even_kind kind;
 
 static void over_if_so(even_server *server)
 {
-    if (!server->closing || server->open > 0 || server->connection_count > 0 || server->aw.base.state != EVEN_ACTIVE ||
-        server->loop->closing)
+    if (!server->closing || server->open > 0 || server->connection_count > 0 || server->aw.base.state != EVEN_ACTIVE)
         return;
+    even_handle_cancel(&server->loop_closes);
     even__drop_silently(server->handler);
     server->handler = NULL;
     even__complete(&server->aw.base, 0);
@@ -65,6 +65,7 @@ static int serve(even_server *server, int fd)
     s->server = server;
     s->handler = handler;
     s->handler_over.run = handler_over;
+    even_handle_cancel(&s->link);
     even__queue_append(&server->connections, &s->link);
     server->connection_count++;
     even_task_options options = { .stack_size = server->stack_size };
@@ -147,9 +148,21 @@ bool even__server_is_gone(const even_server *server, const char *who, const void
     return true;
 }
 
+static bool is_anothers(const even_server *server, const char *who, const void *site)
+{
+    char where[EVEN__SITE_MAX];
+    if (even__likely(even__loop_is_mine(server->loop)))
+        return false;
+    if (even__report_wanted(site))
+        even__report("%s: the server belongs to the loop of another thread; at %s", who,
+                     even__site_name(site, where, sizeof where));
+    return true;
+}
+
 void even_server_close(even_server *server)
 {
-    if (!even__server_is_gone(server, "even_server_close", __builtin_return_address(0)))
+    const void *site = __builtin_return_address(0);
+    if (!even__server_is_gone(server, "even_server_close", site) && !is_anothers(server, "even_server_close", site))
         even__server_close(server);
 }
 
@@ -173,7 +186,8 @@ void even__server_close(even_server *server)
 
 void even_server_close_clients(even_server *server)
 {
-    if (even__server_is_gone(server, "even_server_close_clients", __builtin_return_address(0)))
+    const void *site = __builtin_return_address(0);
+    if (even__server_is_gone(server, "even_server_close_clients", site) || is_anothers(server, "even_server_close_clients", site))
         return;
     for (even_handle *h = server->connections.next; h != &server->connections; h = h->next) {
         even_stream *s = even__container_of(h, even_stream, link);
@@ -195,6 +209,7 @@ static void drop(even_awaitable *x)
     even_server *server = (even_server *)(void *)x;
     if (server->handler)
         even__drop_silently(server->handler);
+    even_handle_cancel(&server->loop_closes);
     even__free(server->listeners);
 }
 
@@ -230,6 +245,27 @@ even_server *even__server_new(even_loop *loop, even_awaitable *handler, size_t s
     return server;
 }
 
+/* The loop is being closed: the handlers' tasks are gone, and the connections go, too. */
+static void loop_closes(even_handle *h)
+{
+    even_server *server = even__container_of(h, even_server, loop_closes);
+    even_ref_any(&server->aw.base);
+    for (even_handle *at = server->connections.next, *next; at != &server->connections; at = next) {
+        even_stream *s = even__container_of(at, even_stream, link);
+        next = at->next;
+        if (s->handler) {
+            even__remove_waiter(s->handler, &s->handler_over);
+            even_unref(s->handler);
+            s->handler = NULL;
+        }
+        if (!s->closing) {
+            even__stream_close(s);
+            even_unref(&s->aw.base);    /* the handler's reference */
+        }
+    }
+    even_unref(&server->aw.base);
+}
+
 int even__server_begin(even_server *server)
 {
     even_awaitable *x = &server->aw.base;
@@ -249,6 +285,8 @@ int even__server_begin(even_server *server)
         accept_next(l);
     }
     server->open = server->count;
+    server->loop_closes.run = loop_closes;
+    even__queue_append(&server->loop->at_close, &server->loop_closes);
     if (task->must_cancel)      /* made while all is being shut down */
         even__server_close(server);
     return 0;
@@ -256,7 +294,8 @@ int even__server_begin(even_server *server)
 
 void even_server_free(even_server *server)
 {
-    if (!server || even__server_is_gone(server, "even_server_free", __builtin_return_address(0)))
+    const void *site = __builtin_return_address(0);
+    if (!server || even__server_is_gone(server, "even_server_free", site) || is_anothers(server, "even_server_free", site))
         return;
     if (server->aw.base.state == EVEN_ACTIVE)
         even__server_close(server);

@@ -24,6 +24,7 @@ struct even_server {
     bool closing, freed;
     even_handle connections;    /* streams, by their link */
     size_t connection_count;
+    even_handle loop_closes;    /* in the loop's list of what is to be closed */
     even_handle serving;        /* even_serve_forever()s, by their link */
 };
 

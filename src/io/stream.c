@@ -42,7 +42,7 @@ void even__stream_refuse(const even_stream *s, even_awaitable *x)
     const even_task *task = even_current_task();
     const char *who = task ? even_name_any(&task->base) : "an operation", *what = x->kind->name;
     const void *site = even__is_task(x) ? NULL : even__made_at(x);
-    int rc = s->fd < 0 ? -EBADF : s->closing ? -ECANCELED : -EBUSY;
+    int rc = s->fd < 0 ? -EBADF : s->closing ? -ECANCELED : s->loop != even__thread.loop ? -EVEN_EOTHERLOOP : -EBUSY;
     char where[EVEN__SITE_MAX] = "";
 
     if (rc != -ECANCELED && even__report_wanted(site)) {
@@ -50,6 +50,9 @@ void even__stream_refuse(const even_stream *s, even_awaitable *x)
             even__site_name(site, where, sizeof where);
         if (rc == -EBADF)
             even__report("%s in %s: %s%s%s", what, who, even__stream_why_not(s), site ? "; at " : "", where);
+        else if (rc == -EVEN_EOTHERLOOP)
+            even__report("%s in %s: the stream (descriptor %d) belongs to another loop%s%s", what, who, s->fd,
+                         site ? "; at " : "", where);
         else
             even__report("%s in %s: another task is doing the same on this stream (descriptor %d)%s%s", what, who, s->fd,
                          site ? "; at " : "", where);
@@ -75,6 +78,15 @@ static void closed(even_handle *h)
     even_unref(&s->aw.base);
 }
 
+/* Where the loop is being closed, no handle runs any more. */
+static void close_over(even_op *op)
+{
+    if (op->loop->closing)
+        closed(&op->handle);
+    else
+        even_call_soon(op->loop, &op->handle);
+}
+
 void even__stream_close_goes_on(even_stream *s)
 {
     if (s->writer || s->close_begun || even_receiver_is_active(&s->source))
@@ -83,11 +95,14 @@ void even__stream_close_goes_on(even_stream *s)
     even_receiver_clear(&s->source);        /* what came meanwhile */
     even_handle_cancel(&s->source.handle);
     even_op_init(&s->source.op, s->loop, closed);
+    s->source.op.complete = close_over;
     even_op_close(&s->source.op, s->fd);
 }
 
 void even__stream_close(even_stream *s)
 {
+    if (!s->server)
+        even_handle_cancel(&s->link);
     s->closing = true;
     s->aw.base.state = EVEN_ACTIVE;
     s->aw.base.by.loop = s->loop->number;
@@ -108,8 +123,20 @@ static void drop(even_awaitable *x)
     even__check(!even_receiver_is_active(&s->source));
     even_receiver_clear(&s->source);
     even_handle_cancel(&s->source.handle);
+    even_handle_cancel(&s->link);
     if (s->fd >= 0)
         s->loop->backend->net->close(s->loop, s->fd);
+}
+
+/* The loop is being closed, and with it what nobody closed before: its tasks are gone, and whoever held it. */
+static void left_open(even_handle *h)
+{
+    even_stream *s = even__container_of(h, even_stream, link);
+    if (s->fd < 0)
+        return;         /* it waits for its socket, which its operation will give back */
+    even__report_never_awaited(&s->aw.base);
+    even__stream_close(s);
+    even_unref(&s->aw.base);
 }
 
 static const even_kind kind = {
@@ -134,6 +161,8 @@ even_stream *even__stream_new(even_loop *loop, int fd, const void *site)
     s->fd = fd;
     even_receiver_init(&s->source, loop, fd, has_come);
     s->source.at_once = true;
+    s->link.run = left_open;
+    even__queue_append(&loop->at_close, &s->link);
     return s;
 }
 
@@ -157,8 +186,17 @@ const char *even__stream_why_not(const even_stream *s)
     return s->fd < 0 ? "the stream was closed" : "the stream is being closed";
 }
 
+static even__noinline void report_anothers(const even_stream *s, const void *site)
+{
+    char where[EVEN__SITE_MAX];
+    if (even__report_wanted(site))
+        even__report("even_close: the stream (descriptor %d) belongs to the loop of another thread; at %s", s->fd,
+                     even__site_name(site, where, sizeof where));
+}
+
 even_int_aw *even_close(even_stream *s)
 {
+    static even_int_aw anothers = { EVEN_AWAITABLE_FAILED(&kind, -EVEN_ETHREAD), -EVEN_ETHREAD };
     static even_int_aw nothing = { EVEN_AWAITABLE_FAILED(&kind, 0), 0 };
     static even_int_aw again = { EVEN_AWAITABLE_FAILED(&kind, -EBADF), -EBADF };
     if (!s)
@@ -166,6 +204,10 @@ even_int_aw *even_close(even_stream *s)
     if (s->closing) {
         report_closed(s, "even_close", __builtin_return_address(0));
         return &again;
+    }
+    if (even__unlikely(s->loop != even__thread.loop) && !even__loop_is_mine(s->loop)) {
+        report_anothers(s, __builtin_return_address(0));
+        return &anothers;
     }
     even__stream_close(s);
     return &s->aw;
@@ -188,6 +230,8 @@ static void shutdown_start(even_awaitable *x)
         rc = s->fd < 0 ? -EBADF : -ECANCELED;
     else if (s->writer)
         rc = -EBUSY;
+    else if (s->loop != even__thread.loop)
+        rc = -EVEN_EOTHERLOOP;
     else
         rc = s->loop->backend->net->shutdown(s->loop, s->fd, SHUT_WR);
     if (rc == -ENOTCONN && s->failure < 0)

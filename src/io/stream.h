@@ -33,7 +33,7 @@ struct even_stream {
     even_server *server;                /* whose connection it is, or NULL: */
     even_awaitable *handler;            /*   the task that serves it, until that has ended */
     even_handle handler_over;
-    even_handle link;                   /*   in the server's list */
+    even_handle link;                   /*   in the server's list. Of others: in the loop's list of what is to be closed */
 };
 
 /* A stream around a connected socket, which it then owns; NULL without memory. -1: the socket comes later. `site` is
@@ -49,7 +49,7 @@ void even__stream_close_goes_on(even_stream *s);
 /* server.c: it is closed, and has no handler. */
 void even__server_lost(even_stream *s);
 
-/* It is closed, or busy in this direction: x, a read or a write, ends with that. */
+/* It is closed, another loop's, or busy in this direction: x, a read or a write, ends with that. */
 void even__stream_refuse(const even_stream *s, even_awaitable *x);
 
 /* Is a failure the connection's own, for good? */
@@ -72,7 +72,7 @@ void *even__transfer_new(const even_kind *kind, even_stream *s, void (*complete)
 static inline bool even__transfer_begin(struct even__transfer *t)
 {
     even_stream *s = t->stream;
-    if (even__unlikely(s->writer != NULL || s->closing)) {
+    if (even__unlikely(s->writer != NULL || s->closing || s->loop != even__thread.loop)) {
         even__stream_refuse(s, &t->aw.base);
         return false;
     }

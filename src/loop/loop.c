@@ -202,6 +202,7 @@ int even_loop_new(even_loop **out, const even_loop_options *options)
     even__queue_init(&loop->batch);
     even__queue_init(&loop->flushing);
     even__queue_init(&loop->watches);
+    even__queue_init(&loop->at_close);
     even__receivers_open(loop);
     loop->lent_max = options && options->lent_max ? options->lent_max : LENT_MAX;
     loop->pid = getpid();
@@ -228,6 +229,11 @@ int even_loop_close(even_loop *loop)
     even__thread.loop = loop;
     if (loop->above)
         loop->above->close(loop);
+    while (!even__queue_is_empty(&loop->at_close)) {    /* bounded: they are the library's, and make nothing */
+        even_handle *h = loop->at_close.next;
+        even__queue_remove(h);
+        h->run(h);
+    }
     loop->closing = true;
     even__door_close(loop);
     while (!even__queue_is_empty(&loop->watches))

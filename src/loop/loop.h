@@ -52,6 +52,7 @@ struct even_loop {
     uint64_t random;                /* state of the generator; 0 without a seed */
     bool seeded;
     even_handle watches;            /* all that were started */
+    even_handle at_close;           /* run when the loop is closed, once its tasks are over */
 
     /* Receivers. */
     even_handle receivers;          /* those that are active, or keep something */
