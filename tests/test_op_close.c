@@ -143,3 +143,91 @@ TEST(a_childs_copy_of_the_loop_closes_nothing)
         close(p[1]);
     }
 }
+
+/* ---- a descriptor that is closed by other means, once what waited for it was asked to end ---- */
+
+static even_op waits;
+static even_watch watches;
+static int the_fd;
+
+static void ignore(even_handle *h) { (void)h; }
+
+static void run_a_pass(void)
+{
+    even_loop_stop(loop);
+    assert_int_equal(even_loop_run_forever(loop), 0);
+}
+
+static void nobody_listens(const struct sockaddr_in *address)
+{
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    int rc = connect(client, (const struct sockaddr *)address, sizeof *address);
+    close(client);
+    assert_int_equal(rc, -1);
+}
+
+TEST(a_listener_is_closed_between_two_runs, .on = TEST_KERNEL)
+{
+    struct sockaddr_in address;
+    open_loop();
+    int fd = listener(&address, 8);
+    even_op_init(&waits, loop, ignore);
+    even_op_accept(&waits, fd, NULL, NULL, 0);
+    run_a_pass();
+    even_op_cancel(&waits);
+    close(fd);
+    nobody_listens(&address);
+    close_loop();
+}
+
+TEST(a_watched_listener_is_closed_between_two_runs, .on = TEST_KERNEL)
+{
+    struct sockaddr_in address;
+    open_loop();
+    int fd = listener(&address, 8);
+    assert_int_equal(even_watch_start(loop, &watches, fd, POLLIN, ignore), 0);
+    run_a_pass();
+    even_watch_stop(&watches);
+    close(fd);
+    nobody_listens(&address);
+    close_loop();
+}
+
+static void cancel_and_close(even_handle *h)
+{
+    (void)h;
+    even_op_cancel(&waits);
+    close(the_fd);
+}
+
+TEST(a_listener_is_closed_in_the_last_pass, .on = TEST_KERNEL)
+{
+    struct sockaddr_in address;
+    even_handle h = EVEN_HANDLE(cancel_and_close);
+    open_loop();
+    the_fd = listener(&address, 8);
+    even_op_init(&waits, loop, ignore);
+    even_op_accept(&waits, the_fd, NULL, NULL, 0);
+    run_a_pass();
+    even_call_soon(loop, &h);
+    run_a_pass();
+    nobody_listens(&address);
+    close_loop();
+}
+
+TEST(a_peer_sees_the_end_between_two_runs, .on = TEST_KERNEL)
+{
+    char byte;
+    int pair[2];
+    open_loop();
+    tcp_pair(pair);
+    even_op_init(&waits, loop, ignore);
+    even_op_recv(&waits, pair[0], &byte, 1, 0);
+    run_a_pass();
+    even_op_cancel(&waits);
+    close(pair[0]);
+    until(pair[1], POLLIN);
+    assert_int_equal(recv(pair[1], &byte, 1, MSG_DONTWAIT), 0);
+    close(pair[1]);
+    close_loop();
+}

@@ -149,6 +149,8 @@ static void uring_cancel(even_loop *loop, even_op *op)
     if (op->state == EVEN__URING_GRANTED)
         even__uring_lane_leave(s, op->fd, even__uring_lane_of(op));
     op->state = EVEN__OP_CANCELING;
+    if (even__unlikely(!s->attached))
+        even__uring_let_go(s);
 }
 
 static void uring_wake(even_loop *loop)

@@ -109,6 +109,8 @@ void even__uring_ask_again(struct even__uring_state *s, even_op *op);   /* the k
 /* uring_move.c */
 int even__uring_attach(even_loop *loop);
 void even__uring_detach(even_loop *loop);
+/* Between two runs: what was asked to end is over at once, as far as the kernel is concerned. */
+void even__uring_let_go(struct even__uring_state *s);
 /* The ring is another thread's: what it has is to be asked for anew in a ring of this thread's. */
 void even__uring_leave_ring(struct even__uring_state *s);
 /* In the ring's thread: the kernel lets go of all, or only of what its threads may be at work on. What goes on stands in its old

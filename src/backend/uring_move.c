@@ -109,11 +109,23 @@ static void reap_overflow(struct even__uring_state *s)
     }
 }
 
+/* What was asked to end holds its descriptor until the kernel has let go of it. Who closes that between two runs means it: a peer
+ * is to see the end, and a port to be free. (It takes the ring's thread. What another one asks for waits for the next run.) */
+void even__uring_let_go(struct even__uring_state *s)
+{
+    if (s->attached || !s->made || s->owner != even__thread_number())
+        return;
+    if (even__uring_fill_cancels(s) && io_uring_sq_ready(&s->ring))
+        (void)even__uring_enter(s, 0, 0, IORING_ENTER_GETEVENTS);   /* what fails is tried again by the next poll() */
+}
+
 void even__uring_detach(even_loop *loop)
 {
     struct even__uring_state *s = loop->backend_state;
     if (!s->attached)
         return;
+    if (even__uring_kernel_flags(s))
+        (void)even__uring_enter(s, 0, 0, IORING_ENTER_GETEVENTS);   /* what the last pass asked to end lets go */
     even__uring_reap(s);        /* what was over at once when it was handed over is so for who looks between two runs */
     if (even__unlikely(!even__queue_is_empty(&s->working) || !even__queue_is_empty(&s->canceling)))
         recall_working(s);

@@ -67,6 +67,8 @@ void even__uring_unwatch(even_loop *loop, even_watch *w)
     if (r->in_kernel) {
         r->watch = NULL;
         even__uring_move(&s->disarming, &r->link);
+        if (!s->attached)
+            even__uring_let_go(s);
     } else {
         even__queue_remove(&r->link);
         even__free(r);
