@@ -250,8 +250,8 @@ typedef struct even_run_options {
  * calls even_uncancel(), it goes on. Then every task that is left is cancelled once, and may await and make tasks in its
  * cleanup. After `grace` seconds (a second signal: at once), all are asked again, and so is each await that they begin: a task
  * that went on through a hundred of those is named, and given up with -EVEN_ESTUCK. So is one that waits, twice that time after
- * the beginning of the end, for what cannot be cancelled. A third signal, or a second one while a step blocks the loop, ends the
- * program.
+ * the beginning of the end, for what cannot be cancelled. After a second signal, the program dies of it when the run is over; of
+ * a third one, or of a second one while a step blocks the loop, at once.
  * Errors: -EVEN_ERUNNING inside a loop, -EVEN_EABI, -EVEN_ESTUCK, -EVEN_EDEADLOCK under `sim`, what even_loop_new() says.
  * (asyncio.run) */
 EVEN_API int even_run_any(even_awaitable *x, const even_run_options *options, int abi);

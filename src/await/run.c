@@ -69,18 +69,26 @@ static struct interrupt {
     volatile sig_atomic_t number;   /* the signal that came first; 0: none */
     volatile sig_atomic_t pending;  /* the loop has not seen the last one yet */
     volatile sig_atomic_t urgent;   /* the next one ends the program */
-    bool delivered;
+    volatile sig_atomic_t last;     /* the signal that came last */
+    bool delivered, second;
     unsigned forks;                 /* of the process whose run it is: in a child of it, nobody's */
 } interrupt;
 
-/* The first asks the main task to end, the second says that it is urgent; unless the main task has taken the first one back. */
+/* It asked the main task to end, which has not taken that back. */
+static bool has_asked(void)
+{
+    return interrupt.delivered && even_cancelling((even_task *)(void *)interrupt.main);
+}
+
+/* The first asks the main task to end. The second is urgent, and ends the program after the run. */
 static void interrupted(even_handle *h)
 {
     (void)h;
     interrupt.pending = 0;
     if (!interrupt.main)
         return;
-    if (even_is_done(interrupt.main) || (interrupt.delivered && even_cancelling((even_task *)(void *)interrupt.main))) {
+    if (even_is_done(interrupt.main) || has_asked()) {
+        interrupt.second = has_asked();
         interrupt.urgent = 1;
         even__end_at_once(interrupt.loop);
         return;
@@ -94,6 +102,7 @@ static void on_signal(int number)
 {
     if (interrupt.forks == even__forks && !interrupt.pending && !interrupt.urgent) {
         interrupt.pending = 1;
+        interrupt.last = number;
         if (!interrupt.number)
             interrupt.number = number;
         even_door_call_soon(interrupt.door, &interrupt.handle);
@@ -166,6 +175,20 @@ static void give_signals_back(struct signals *s)
 static int stopped_by(const struct signals *s, const even_awaitable *x)
 {
     return s->took_any && interrupt.delivered && x->status == -ECANCELED ? interrupt.number : 0;
+}
+
+static void die_of(int number)
+{
+    struct sigaction standard = { .sa_handler = SIG_DFL };
+    fflush(NULL);           /* all that exit() would still do */
+    sigaction(number, &standard, NULL);
+    raise(number);
+}
+
+/* The one that ends the program: the second. It may have come as the run ended. */
+static int dies_by(const struct signals *s)
+{
+    return s->took_any && (interrupt.second || (interrupt.pending && has_asked())) ? interrupt.last : 0;
 }
 
 static const struct even__stack *running_stack(struct even__runner *who)
@@ -271,6 +294,7 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
 
     even__trace(RUN_END, .loop = loop, .object = x, .status = x->status);
     *signal_number = stopped_by(&signals, x);
+    const int second_signal = dies_by(&signals);
     give_signals_back(&signals);
     even__receivers_end(loop);
     even__loop_leave(loop);
@@ -284,6 +308,8 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
     rc = run_status < 0 ? run_status : end_status < 0 ? end_status : *signal_number ? -EINTR : 0;
     if (rc < 0 || x->status < 0)
         report_main(x, rc < 0 ? rc : x->status, *signal_number);
+    if (second_signal)
+        die_of(second_signal);
     if (rc < 0)
         return fail_run(x, rc);
     if (!(x->flags & EVEN__STATIC))
@@ -310,12 +336,8 @@ static void look_at_exit_status(int status, void *unused)
 
 __attribute__((destructor)) static void die_as_interrupted(void)
 {
-    if (!dies_of)
-        return;
-    struct sigaction standard = { .sa_handler = SIG_DFL };
-    fflush(NULL);           /* all that exit() would still do */
-    sigaction(dies_of, &standard, NULL);
-    raise(dies_of);
+    if (dies_of)
+        die_of(dies_of);
 }
 
 int even_main_any(even_awaitable *x, const even_run_options *options, int abi)
