@@ -2,6 +2,7 @@
 #define TEST_ON TEST_PLAIN
 #include "test.h"
 #include "base/heap.h"
+#include <evenloop.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -259,4 +260,36 @@ TEST(a_peak_is_settled)
         even__heap_free(again[i]);
     for (int i = 0; i < PEAK; i += KEPT_EACH)
         even__heap_free(cells[i]);
+}
+
+/* ---- without memory ---- */
+
+static bool denies;
+static void *allocate(size_t size) { return denies ? NULL : malloc(size); }
+static void *resize(void *p, size_t size) { return denies ? NULL : realloc(p, size); }
+
+static void *allocates_in_vain(void *unused)
+{
+    (void)unused;
+    denies = true;
+    for (int i = 0; i < 20; i++)
+        if (even__heap_alloc(48))
+            return "there was memory";
+    denies = false;
+    void *p = even__heap_alloc(48);
+    if (!p)
+        return "there was none";
+    even__heap_free(p);
+    return NULL;
+}
+
+TEST(a_thread_that_got_no_heap_asks_again, .no_faults = true)
+{
+    pthread_t thread;
+    void *wrong;
+    even_set_allocator(allocate, resize, free);
+    assert_int_equal(pthread_create(&thread, NULL, allocates_in_vain, NULL), 0);
+    pthread_join(thread, &wrong);
+    even_set_allocator(NULL, NULL, NULL);
+    assert_null(wrong);
 }

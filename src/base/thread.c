@@ -27,6 +27,9 @@ int even__thread_at_end(void (*end)(void))
     pthread_once(&once, make_key);
     if (key_error < 0)
         return key_error;
+    for (unsigned i = 0; i < even__thread.ends_count; i++)
+        if (even__thread.ends[i] == end)
+            return 0;       /* what it was to give back could not be made, perhaps, and is made now */
     int rc = -pthread_setspecific(key, &even__thread);
     if (rc == 0) {
         even__check(even__thread.ends_count < EVEN__THREAD_ENDS);

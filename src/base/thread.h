@@ -51,8 +51,8 @@ struct even__thread {
 };
 extern __thread struct even__thread even__thread __attribute__((tls_model("initial-exec")));
 
-/* Call `end` in this thread when it ends: the last that was asked for comes first. To be asked for once for each thing that needs
- * it. 0, or a negative errno, and it will not be called. */
+/* Call `end` in this thread when it ends: the last that was asked for comes first. Each function is called once, however often it
+ * was asked for. 0, or a negative errno, and it will not be called. */
 int even__thread_at_end(void (*end)(void));
 
 /* The thread's number: never 0, and never another thread's, while pthread's and the kernel's are used again. */
