@@ -552,3 +552,34 @@ static void close_against_a_push(bool with_door)
 
 TEST(a_loop_is_closed_while_others_push, .no_faults = true, .no_valgrind = true) { close_against_a_push(false); }
 TEST(a_loop_is_closed_while_others_push_through_its_door, .no_faults = true, .no_valgrind = true) { close_against_a_push(true); }
+
+static void begins(even_awaitable *x) { (void)x; }
+static const even_kind stubborn_kind = {
+    .name = "stubborn", .size = sizeof(even_int_aw), .result_size = sizeof(int), .result_class = EVEN_RESULT_INT, .start = begins,
+};
+
+async(int, makes_stubborn, (even_awaitable **, out))
+{
+    even_int_aw *x = create_task((even_int_aw *)even_awaitable_new(&stubborn_kind));
+    *out = &x->base;
+    await(even_sleep(0));
+    await(even_sleep(0));
+    return 0;
+}
+
+TEST(a_task_that_knew_no_cancel_is_completed_after_its_loop, .no_faults = true)
+{
+    even_awaitable *x;
+    capture_reports();
+    even_loop *a = new_loop();
+    __auto_type m = makes_stubborn(&x);
+    assert_int_equal(even_run_until_complete_any(a, &m->base), 0);
+    even_unref(&m->base);
+    even_loop_close(a);
+    assert_reported("was still pending when its loop was closed");
+    assert_int_equal(even_status_of(x), -EINPROGRESS);
+    assert_false(even_cancel_any(x));
+    assert_int_equal(even_complete(x, -EIO), 0);
+    assert_int_equal(even_status_of(x), -EIO);
+    even_unref(x);
+}

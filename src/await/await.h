@@ -15,7 +15,7 @@ struct even__task {
     even_awaitable *waits_for;
     even_awaitable *innermost;      /* the coroutine that runs: the head of the chain of inline awaits */
     struct even__stack *stack;      /* from its first step to its end; NULL for an operation that was made a task */
-    even_loop *loop;
+    even_loop *loop;                /* NULL: it is closed, and what the task runs was not to be ended */
     even_handle all;                /* in the loop's list of tasks */
     char *name;                     /* NULL: "Task-<id>" is made when somebody asks */
     const void *canceled_at;        /* the await that got the cancellation, until uncancel */

@@ -389,8 +389,12 @@ static void close_tasks(even_loop *loop)
 static void free_tasks(even_loop *loop)
 {
     struct even__tasks *tasks = loop->tasks;
-    while (!even__queue_is_empty(&tasks->all))  /* operations that know no cancel: they never end now */
-        even__queue_remove(tasks->all.next);
+    while (!even__queue_is_empty(&tasks->all)) {    /* operations that know no cancel: who completes them finds no loop */
+        struct even__task *t = even__task_of_link(tasks->all.next);
+        even__queue_remove(&t->all);
+        even__queue_init(&t->all);
+        t->loop = NULL;
+    }
     even__free(tasks);
     loop->tasks = NULL;
     loop->above = NULL;

@@ -68,7 +68,7 @@ bool even__is_anothers(const even_awaitable *x, const char *what, const void *si
     even_loop *loop = even__thread.loop;
     if (x->state != EVEN_ACTIVE)
         return false;
-    if (even__is_task(x) ? even__loop_is_mine(x->by.task->loop)
+    if (even__is_task(x) ? !x->by.task->loop || even__loop_is_mine(x->by.task->loop)
                          : even__is_coroutine(x) || x->by.loop == 0 || (loop && loop->number == x->by.loop) ||
                                even__loop_whose(x->by.loop, &loop) != EVEN__ANOTHERS)
         return false;
