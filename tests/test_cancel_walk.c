@@ -300,3 +300,53 @@ TEST(sixty_four_in_a_row_and_the_others_run)
     if (!test_fault_fired())
         assert_story("63 127 0 1000");
 }
+
+/* ---- a task that has a request before it closes a ring ---- */
+
+static even_awaitable *first, *second;
+
+async(int, waits_for_first)
+{
+    even_await_any(even_ref_any(first));
+    say("second:%s", even_errname(even_status()));
+    even_unref(first);
+    return 0;
+}
+
+async(int, closes_a_ring, (bool, gathers))
+{
+    await(even_sleep(0));
+    even_cancel_any(first);
+    if (gathers) {
+        await(even_gather_entries(&(even_gather_entry){ .object = even_ref_any(second) }, 1, NULL));
+    } else {
+        even_await_any(even_ref_any(second));
+        even_unref(second);
+    }
+    say("first:%s", even_errname(even_status()));
+    say("%u", even_cancelling(NULL));
+    return 0;
+}
+
+async(int, makes_a_ring_with_a_request, (bool, gathers))
+{
+    __auto_type a = create_task(closes_a_ring(gathers));
+    __auto_type b = create_task(waits_for_first());
+    first = &a->base;
+    second = &b->base;
+    int rc = await(wait_for(gather(a, b), 10));
+    say("%s", even_errname(rc));
+    return 0;
+}
+
+TEST(a_request_is_passed_on_into_a_ring, .no_faults = true)
+{
+    assert_int_equal(even_run(makes_a_ring_with_a_request(false)), 0);
+    assert_story("second:ECANCELED first:0 1 0");
+}
+
+TEST(a_request_is_passed_on_into_a_ring_with_a_gather, .no_faults = true)
+{
+    assert_int_equal(even_run(makes_a_ring_with_a_request(true)), 0);
+    assert_story("second:ECANCELED first:ECANCELED 1 0");
+}

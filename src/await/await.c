@@ -100,7 +100,8 @@ static int after_request(struct even__task *t, even_awaitable *x, const void *si
 static even__noinline int suspend_with_request(struct even__task *t, even_awaitable *x, const void *site)
 {
     even__add_waiter(x, &t->wake, t->loop);
-    const bool taken = even_cancel_any(x);
+    t->waits_for = x;
+    const bool taken = even__pass_request_on(t);
     if (taken) {
         t->must_cancel = false;
         t->cancel_sent = true;

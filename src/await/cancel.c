@@ -122,9 +122,16 @@ static void finish(struct walk *w, even_awaitable *x)
     }
 }
 
-static bool walk_from(even_awaitable *x)
+/* A walk's number. Nothing that was never met has the mark of one. */
+static uint32_t new_number(void)
 {
-    struct walk w = { .number = even__thread.walks += 2 };
+    even__thread.walks += 2;
+    return even__thread.walks ? even__thread.walks : (even__thread.walks = 2);
+}
+
+static bool walk_from(even_awaitable *x, uint32_t number)
+{
+    struct walk w = { .number = number };
     const bool taken = follow(&w, x);
     while (w.fork) {                /* bounded: each fork is entered once, and gives each of its children once */
         struct even__fork *fork = w.fork;
@@ -155,7 +162,12 @@ bool even_cancel_any(even_awaitable *x)
         even__set_failure(x, -ECANCELED);
         return true;
     }
-    return walk_from(x);
+    return walk_from(x, new_number());
+}
+
+bool even__pass_request_on(struct even__task *t)
+{
+    return walk_from(t->waits_for, t->mark = new_number());
 }
 
 /* ---- counting ---- */
