@@ -199,6 +199,11 @@ unsigned even_uncancel(even_task *task)
 static const double GRACE = 5;
 enum { ASKED_MOST = 100 };
 
+bool even__took_back(const even_awaitable *x)
+{
+    return even__is_task(x) && even_cancelling((const even_task *)(const void *)x) == 0;
+}
+
 static void give_up(struct even__task *t)
 {
     char name[EVEN__DESCRIPTION_MAX], site[EVEN__SITE_MAX];
@@ -262,6 +267,16 @@ static void insist(even_loop *loop, even_handle *when_over)
     (void)even_call_later(loop, &tasks->end, tasks->grace > 0 ? tasks->grace : GRACE);
 }
 
+/* The main object is no task with a stack, and did not end when it was asked: the run does without it. */
+static void give_main_up(struct even__tasks *tasks)
+{
+    char name[EVEN__DESCRIPTION_MAX];
+    if (even__report_wanted(tasks->main->kind))
+        even__report("the main %s has not ended, and is given up", even__describe(tasks->main, name, sizeof name));
+    tasks->stuck = true;
+    even_loop_stop(tasks->loop);
+}
+
 static void time_is_over(even_handle *h)
 {
     struct even__tasks *tasks = even__container_of(h, struct even__tasks, end.handle);
@@ -276,12 +291,14 @@ static void time_is_over(even_handle *h)
             give_up(t);
     }
     tasks->over = true;         /* an operation that knows no cancel is left to the loop's end */
+    if (tasks->main && !even_is_done(tasks->main))
+        give_main_up(tasks);
 }
 
 static void grace_is_over(even_handle *h)
 {
     struct even__tasks *tasks = even__container_of(h, struct even__tasks, end.handle);
-    if (tasks->main && !even_is_done(tasks->main) && even_cancelling((even_task *)(void *)tasks->main) == 0) {
+    if (tasks->main && !even_is_done(tasks->main) && even__took_back(tasks->main)) {
         even__end_is_off(tasks->loop);
         return;
     }
@@ -290,7 +307,7 @@ static void grace_is_over(even_handle *h)
 
 void even__end_begins(even_loop *loop, double grace, even_awaitable *main)
 {
-    struct even__tasks *tasks = loop->tasks;
+    struct even__tasks *tasks = even__tasks_of(loop);
     if (!tasks || tasks->ending)
         return;
     tasks->ending = true;
@@ -331,6 +348,8 @@ int even__tasks_shut_down(even_loop *loop, double grace)
 
     if (!tasks)
         return 0;
+    if (tasks->main && even__took_back(tasks->main))
+        even__end_is_off(loop);     /* it ended by itself, after that: the others have all their time */
     even__end_begins(loop, grace, NULL);
     tasks->main = NULL;
     if (!tasks->insists)

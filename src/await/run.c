@@ -70,14 +70,15 @@ static struct interrupt {
     volatile sig_atomic_t pending;  /* the loop has not seen the last one yet */
     volatile sig_atomic_t urgent;   /* the next one ends the program */
     volatile sig_atomic_t last;     /* the signal that came last */
-    bool delivered, second;
+    bool told;                      /* the main object was asked to end */
+    bool second;
     unsigned forks;                 /* of the process whose run it is: in a child of it, nobody's */
 } interrupt;
 
-/* It asked the main task to end, which has not taken that back. */
+/* It asked the main object to end, which has not taken that back. */
 static bool has_asked(void)
 {
-    return interrupt.delivered && even_cancelling((even_task *)(void *)interrupt.main);
+    return interrupt.told && !even__took_back(interrupt.main);
 }
 
 /* The first asks the main task to end. The second is urgent, and ends the program after the run. */
@@ -94,7 +95,8 @@ static void interrupted(even_handle *h)
         return;
     }
     even__end_is_off(interrupt.loop);
-    interrupt.delivered = even_cancel_any(interrupt.main);
+    interrupt.told = true;
+    even_cancel_any(interrupt.main);
     even__end_begins(interrupt.loop, interrupt.grace, interrupt.main);
 }
 
@@ -174,7 +176,7 @@ static void give_signals_back(struct signals *s)
 /* The signal that ended the run; 0: none did. */
 static int stopped_by(const struct signals *s, const even_awaitable *x)
 {
-    return s->took_any && interrupt.delivered && x->status == -ECANCELED ? interrupt.number : 0;
+    return s->took_any && interrupt.told && x->status == -ECANCELED ? interrupt.number : 0;
 }
 
 static void die_of(int number)
@@ -305,6 +307,8 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
     even__thread.task = forked_in;
     even__thread.root = root;
 
+    if (run_status == -EVEN_ESTOPPED && end_status == -EVEN_ESTUCK)
+        run_status = end_status;        /* that is what stopped it, perhaps: a main operation that cannot be cancelled */
     rc = run_status < 0 ? run_status : end_status < 0 ? end_status : *signal_number ? -EINTR : 0;
     if (rc < 0 || x->status < 0)
         report_main(x, rc < 0 ? rc : x->status, *signal_number);
