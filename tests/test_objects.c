@@ -583,3 +583,95 @@ TEST(a_task_that_knew_no_cancel_is_completed_after_its_loop, .no_faults = true)
     assert_int_equal(even_status_of(x), -EIO);
     even_unref(x);
 }
+
+/* ---- callbacks of what has not begun, or is no task ---- */
+
+async(int, cancels_inert, (even_handle *, h))
+{
+    __auto_type s = even_sleep(1);
+    say("%s", even_errname(even_add_done_callback(s, h)));
+    even_cancel(s);
+    await(even_sleep(0));
+    even_unref(&s->base);
+    return 0;
+}
+
+async(int, awaits_what_needs_no_begin, (even_handle *, h))
+{
+    __auto_type s = even_sleep(0);
+    even_add_done_callback(s, h);
+    await(s);
+    await(even_sleep(0));
+    return 0;
+}
+
+async(int, awaits_with_a_request, (even_handle *, h))
+{
+    __auto_type s = even_sleep(1);
+    even_add_done_callback(s, h);
+    even_cancel(even_current_task());
+    say("%s", even_errname(await(s)));
+    even_uncancel(NULL);
+    await(even_sleep(0));
+    return 0;
+}
+
+TEST(who_waits_for_what_never_begins_is_called, .no_faults = true)
+{
+    even_handle h = EVEN_HANDLE(note_called);
+    assert_int_equal(even_run(cancels_inert(&h)), 0);
+    assert_int_equal(even_run(awaits_what_needs_no_begin(&h)), 0);
+    assert_int_equal(even_run(awaits_with_a_request(&h)), 0);
+    assert_story("0 called called ECANCELED called");
+}
+
+async(int, hears_of, (even_awaitable *, x))
+{
+    even_handle h = EVEN_HANDLE(note_called);
+    say("%s", even_errname(even_add_done_callback_any(x, &h)));
+    return 0;
+}
+
+async(int, awaits_op, (even_awaitable *, x))
+{
+    even_await_any(x);
+    even_unref(x);
+    return 0;
+}
+
+async(int, begins_op, (even_awaitable *, x))
+{
+    even_detach(create_task(awaits_op(x)));
+    await(even_sleep(0));
+    await(even_sleep(0));
+    return 0;
+}
+
+async(int, turns_of_two)
+{
+    await(even_sleep(0));
+    return await(even_sleep(0));
+}
+
+TEST(an_operation_of_another_loop_calls_nobody, .no_faults = true)
+{
+    even_loop *a = new_loop(), *b = new_loop();
+    __auto_type s = even_sleep(5);
+    even_ref(s);
+    __auto_type m = begins_op(&s->base);
+    assert_int_equal(even_run_until_complete_any(a, &m->base), 0);
+    even_unref(&m->base);
+    capture_reports();
+    __auto_type l = hears_of(&s->base);
+    assert_int_equal(even_run_until_complete_any(b, &l->base), 0);
+    even_unref(&l->base);
+    assert_story("EVEN_EOTHERLOOP");
+    assert_reported("awaitable 'sleep'");
+    even_cancel(s);
+    __auto_type n = turns_of_two();
+    assert_int_equal(even_run_until_complete_any(a, &n->base), 0);
+    even_unref(&n->base);
+    even_unref(&s->base);
+    even_loop_close(a);
+    even_loop_close(b);
+}

@@ -24,8 +24,7 @@ static even__noinline int refuse(struct even__task *t, even_awaitable *x, const 
     }
     if (!t) {
         if (x->state == EVEN_INERT) {
-            x->state = EVEN_DONE;
-            even__set_failure(x, -EVEN_ENOTASK);
+            even__end_inert(x, -EVEN_ENOTASK);
             x->flags |= EVEN__FETCHED;
         } else if (x->state == EVEN_ACTIVE) {
             even__set_failed_result(x, -EVEN_ENOTASK);
@@ -175,13 +174,12 @@ static even__noinline int await_general(struct even__task *t, even_awaitable *x,
     if (x->state == EVEN_INERT) {
         if (even__unlikely(t->must_cancel) && x->kind->cancel) {
             t->must_cancel = false;     /* not even begun */
-            x->state = EVEN_DONE;
-            even__set_failure(x, -ECANCELED);
+            even__end_inert(x, -ECANCELED);
             note_delivery(t, site);
             return fetch(t, x);
         }
         if (!x->kind->start) {
-            x->state = EVEN_DONE;
+            even__end_inert(x, 0);
             return x->kind->yields ? let_others_run(t, x, site) : fetch(t, x);
         }
         x->state = EVEN_ACTIVE;

@@ -107,6 +107,18 @@ static inline void *even__result(even_awaitable *x) { return x + 1; }
 /* Give a template back without "never awaited". */
 void even__drop_silently(even_awaitable *x);
 
+/* The waiters of x run in the loop of this thread: x had no loop yet. */
+void even__wake_waiters_here(even_awaitable *x);
+/* x ends without having begun. */
+static inline void even__end_inert(even_awaitable *x, int status)
+{
+    x->state = EVEN_DONE;
+    if (status < 0)
+        even__set_failure(x, status);
+    if (even__unlikely(x->waiters != NULL))
+        even__wake_waiters_here(x);
+}
+
 static inline bool even__is_coroutine(const even_awaitable *x) { return x->kind->enter != NULL; }
 static inline bool even__is_future(const even_awaitable *x) { return x->kind->borrows; }
 static inline bool even__is_task(const even_awaitable *x) { return x->flags & EVEN__TASK; }

@@ -158,8 +158,7 @@ bool even_cancel_any(even_awaitable *x)
     if (x->state == EVEN_DONE || x->state == EVEN_SPENT || even__is_anothers(x, "cancelled", __builtin_return_address(0)))
         return false;
     if (x->state == EVEN_INERT) {
-        x->state = EVEN_DONE;
-        even__set_failure(x, -ECANCELED);
+        even__end_inert(x, -ECANCELED);
         return true;
     }
     return walk_from(x, new_number());

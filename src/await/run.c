@@ -252,8 +252,7 @@ static even__noinline void report_main(const even_awaitable *x, int status, int 
 static int fail_run(even_awaitable *x, int status)
 {
     if (!(x->flags & EVEN__STATIC) && (x->state == EVEN_INERT || x->state == EVEN_DONE)) {
-        x->state = EVEN_DONE;
-        even__set_failure(x, status);
+        even__end_inert(x, status);
         x->flags |= EVEN__FETCHED;
     } else if (!(x->flags & EVEN__STATIC)) {
         /* A future that is pending on; what is awaited elsewhere, where its own result comes over this one; what is spent. */

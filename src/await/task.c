@@ -274,8 +274,7 @@ static even__noinline even_awaitable *fail_to_make(even_awaitable *x, int status
 {
     if (status != -ENOMEM)
         report_no_task(x, status, site);
-    x->state = EVEN_DONE;
-    even__set_failure(x, status);
+    even__end_inert(x, status);
     return x;
 }
 

@@ -48,6 +48,12 @@ static inline void wake_waiters(even_awaitable *x)
     head->prev = last;
 }
 
+void even__wake_waiters_here(even_awaitable *x)
+{
+    x->by.loop = even__thread.loop ? even__thread.loop->number : 0;
+    wake_waiters(x);
+}
+
 void even__complete(even_awaitable *x, int status)
 {
     even__check_slow(x->state == EVEN_ACTIVE);
@@ -213,13 +219,16 @@ int even_add_done_callback_any(even_awaitable *x, even_handle *h)
     /* A coroutine that is no task ends as a call does: nobody would be told. */
     if (h->next || (x->state != EVEN_DONE && even__is_coroutine(x) && !even__is_task(x)))
         return -EVEN_ESTATE;
-    if (even__is_shared(x) && even__check_shared(x, even__thread.loop, __builtin_return_address(0)) < 0)
+    if (x->state == EVEN_ACTIVE && !even__join_loop(x, even__thread.loop)) {
+        even__report_misuse(x, EVEN_EOTHERLOOP, __builtin_return_address(0));
         return -EVEN_EOTHERLOOP;
+    }
     even__add_waiter(x, h, even__thread.loop);
     return 0;
 }
 
 void even_remove_done_callback_any(even_awaitable *x, even_handle *h)
 {
-    even__remove_waiter(x, h);
+    if (h->next && !even__is_anothers(x, "freed of a callback", __builtin_return_address(0)))
+        even__remove_waiter(x, h);
 }
