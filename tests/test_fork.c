@@ -341,6 +341,42 @@ TEST(a_child_forked_in_a_task_runs_a_loop_of_its_own, .on = TEST_KERNEL)
     assert_int_equal(even_run(runs_in_a_child()), 0);
 }
 
+/* The same by a loop of its own, which is no even_run(); and it returns to its parent's task, whose loop is none to it. */
+async(int, steps_in_a_child, (int *, of_child))
+{
+    int status = -1;
+    fflush(NULL);
+    await(even_sleep(0));
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        even_loop *parents = even_running_loop(), *loop = new_loop();
+        even_task *self = even_current_task();
+        __auto_type x = a_bit_of_all(false);
+        int wrong = even_run_until_complete_any(loop, &x->base) != 0;
+        wrong |= (even_status_of(&x->base) != 0) << 1;
+        even_unref(&x->base);
+        wrong |= (even_loop_timeout(loop) != -1) << 2;
+        wrong |= (even_loop_step(loop) != 0) << 3;
+        close_loop(loop);
+        wrong |= (even_current_task() != self || even_running_loop() != parents) << 4;
+        *of_child = wrong;
+        return 0;
+    }
+    waitpid(child, &status, 0);
+    return status;
+}
+
+TEST(a_child_forked_in_a_task_comes_back_to_it, .on = TEST_KERNEL, .no_faults = true)
+{
+    int of_child = -1;
+    even_set_report_hook(say_nothing, NULL);    /* the child's run cannot go on */
+    int rc = even_run(steps_in_a_child(&of_child));
+    if (of_child >= 0)
+        _exit(of_child);
+    assert_int_equal(rc, 0);
+}
+
 /* Ctrl-C reaches parent and child: each hears of it by itself. */
 static void raise_interrupt(even_handle *h)
 {

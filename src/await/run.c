@@ -283,9 +283,6 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
         even_loop_close(loop);
         return fail_run(x, report_run(rc, x, site));
     }
-    struct even__task *forked_in = even__thread.task;   /* a task of the parent's, if this process was forked in one */
-    struct even__root root = even__thread.root;
-    even__thread.task = NULL;
     even__overflow_watch(running_stack);
     take_signals(&signals, loop, x, options);
     even__trace(RUN, .loop = loop, .object = x, .site = site);
@@ -299,12 +296,14 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
     give_signals_back(&signals);
     even__receivers_end(loop);
     even__loop_leave(loop);
+    struct even__task *forked_in = even__thread.task;   /* a task of the parent's, if this process was forked in one */
+    even__thread.loop = NULL;
+    even__thread.task = NULL;
     even__heap_each(sweep, x);
     even__heap_settle();
     even_loop_close(loop);
     even__thread.loop = outer;
     even__thread.task = forked_in;
-    even__thread.root = root;
 
     if (run_status == -EVEN_ESTOPPED && end_status == -EVEN_ESTUCK)
         run_status = end_status;        /* that is what stopped it, perhaps: a main operation that cannot be cancelled */

@@ -143,6 +143,24 @@ even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
     return loop->error;
 }
 
+/* A child that was forked in a task is still in that, on its stack: it comes back to it. */
+static inline void set_parents_aside(even_loop *loop)
+{
+    if (even__unlikely(loop->parents.loop = even__thread.loop)) {
+        loop->parents.task = even__thread.task;
+        loop->parents.root = even__thread.root;
+        even__thread.task = NULL;
+    }
+}
+
+static inline void take_parents_back(even_loop *loop)
+{
+    if (even__unlikely(even__thread.loop = loop->parents.loop)) {
+        even__thread.task = loop->parents.task;
+        even__thread.root = loop->parents.root;
+    }
+}
+
 int even__loop_enter(even_loop *loop)
 {
     const pid_t pid = getpid();
@@ -152,10 +170,11 @@ int even__loop_enter(even_loop *loop)
         return -EVEN_ERUNNING;
     if (loop->owner != even__thread_number() && loop->above && loop->above->is_bound(loop))
         return -EVEN_ETHREAD;
+    set_parents_aside(loop);
     even__thread.loop = loop;       /* attach() may end operations, of which another thread's run was told */
     int rc = loop->backend->attach(loop);
     if (rc < 0) {
-        even__thread.loop = NULL;
+        take_parents_back(loop);
         return rc;
     }
     loop->owner = even__thread_number();
@@ -168,8 +187,8 @@ static void let_go(even_loop *loop)
 {
     if (!even__loop_is_parents(loop))
         loop->backend->detach(loop);
+    take_parents_back(loop);
     loop->running = false;
-    even__thread.loop = NULL;
 }
 
 void even__loop_leave(even_loop *loop)

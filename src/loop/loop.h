@@ -75,6 +75,11 @@ struct even_loop {
     even_loop *next;                /* in the list of all loops, loops.c */
     _Atomic uint64_t owner;         /* the thread that ran it last, by its number */
     _Atomic bool running;
+    struct {
+        even_loop *loop;
+        struct even__task *task;
+        struct even__root root;
+    } parents;                      /* while it runs in a child that was forked in a run: what the thread goes back to */
     even_door door;                 /* the last: it stays when the rest is made anew */
 };
 
