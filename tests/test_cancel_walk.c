@@ -301,6 +301,25 @@ TEST(sixty_four_in_a_row_and_the_others_run)
         assert_story("63 127 0 1000");
 }
 
+/* ---- a task that only lets others run ---- */
+
+async(int, lets_others_run) { return await(even_sleep(0)); }
+
+async(int, cancels_who_lets_others_run)
+{
+    __auto_type t = create_task(lets_others_run());
+    await(even_sleep(0));
+    even_cancel(t);
+    return await(t);
+}
+
+TEST(who_lets_others_run_is_told_there)
+{
+    int rc = even_run(cancels_who_lets_others_run());
+    if (!test_fault_fired())
+        assert_int_equal(rc, -ECANCELED);
+}
+
 /* ---- a task that has a request before it closes a ring ---- */
 
 static even_awaitable *first, *second;

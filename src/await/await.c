@@ -142,6 +142,8 @@ static even__returns_after_switch int let_others_run(struct even__task *t, even_
 {
     even__call_soon(t->loop, &t->wake);
     suspend_on(t, x, site);
+    if (even__unlikely(t->must_cancel) && !x->kind->start)
+        return deliver(t, x, site);     /* nothing that it did is lost with that */
     return over(t, x);
 }
 
