@@ -675,3 +675,20 @@ TEST(an_operation_of_another_loop_calls_nobody, .no_faults = true)
     even_loop_close(a);
     even_loop_close(b);
 }
+
+static even_task *kept;
+
+async(int, keeps_a_task)
+{
+    kept = even_ref(even_current_task());
+    even_cancel(kept);
+    return 0;
+}
+
+TEST(a_request_is_taken_back_after_the_loop, .no_faults = true)
+{
+    assert_int_equal(even_run(keeps_a_task()), 0);
+    assert_int_equal(even_cancelling(kept), 1);
+    assert_int_equal(even_uncancel(kept), 0);
+    even_unref(&kept->base);
+}

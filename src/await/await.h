@@ -179,8 +179,8 @@ void even__end_begins(even_loop *loop, double grace, even_awaitable *main);
 /* A task begins an await after that: true if it is to be told, false if it was told too often. */
 bool even__end_renew(struct even__task *t);
 void even__end_is_off(even_loop *loop);
-/* Has a main task that was asked to end said that it goes on, by even_uncancel()? What is no task cannot say so. */
-bool even__took_back(const even_awaitable *x);
+/* Has it begun, and was not taken back? */
+bool even__end_is_on(const even_loop *loop);
 void even__end_at_once(even_loop *loop);
 int even__tasks_shut_down(even_loop *loop, double grace);
 

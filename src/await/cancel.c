@@ -171,6 +171,14 @@ bool even__pass_request_on(struct even__task *t)
 
 /* ---- counting ---- */
 
+/* A main task that was asked to end by a signal takes that back: no end is near, unless all were asked already. */
+static inline void main_goes_on(const struct even__task *t)
+{
+    const struct even__tasks *tasks = t->loop->tasks;
+    if (even__unlikely(tasks->main == t->object) && !tasks->insists)
+        even__end_is_off(t->loop);
+}
+
 unsigned even_cancelling(const even_task *task)
 {
     const struct even__task *t = even__task_of((even_task *)(uintptr_t)task);
@@ -185,6 +193,8 @@ unsigned even_uncancel(even_task *task)
     if (--t->cancelling == 0) {
         t->must_cancel = false;
         t->canceled_at = NULL;
+        if (t->object->state == EVEN_ACTIVE && t->loop)
+            main_goes_on(t);
     }
     return t->cancelling;
 }
@@ -198,9 +208,10 @@ unsigned even_uncancel(even_task *task)
 static const double GRACE = 5;
 enum { ASKED_MOST = 100 };
 
-bool even__took_back(const even_awaitable *x)
+bool even__end_is_on(const even_loop *loop)
 {
-    return even__is_task(x) && even_cancelling((const even_task *)(const void *)x) == 0;
+    const struct even__tasks *tasks = loop->tasks;
+    return tasks && tasks->ending;
 }
 
 static void give_up(struct even__task *t)
@@ -299,10 +310,6 @@ static void time_is_over(even_handle *h)
 static void grace_is_over(even_handle *h)
 {
     struct even__tasks *tasks = even__container_of(h, struct even__tasks, end.handle);
-    if (tasks->main && !even_is_done(tasks->main) && even__took_back(tasks->main)) {
-        even__end_is_off(tasks->loop);
-        return;
-    }
     insist(tasks->loop, &(even_handle)EVEN_HANDLE(time_is_over));
 }
 
@@ -337,6 +344,7 @@ void even__end_is_off(even_loop *loop)
     even_timer_cancel(loop, &tasks->end);
     even_handle_cancel(&tasks->reap);
     tasks->ending = tasks->insists = false;
+    tasks->main = NULL;
 }
 
 /* A pass that failed, for want of memory perhaps, may succeed the next time: the tasks are to be unwound if it can be. */
@@ -349,8 +357,6 @@ int even__tasks_shut_down(even_loop *loop, double grace)
 
     if (!tasks)
         return 0;
-    if (tasks->main && even__took_back(tasks->main))
-        even__end_is_off(loop);     /* it ended by itself, after that: the others have all their time */
     even__end_begins(loop, grace, NULL);
     tasks->main = NULL;
     if (!tasks->insists)

@@ -75,10 +75,14 @@ static struct interrupt {
     unsigned forks;                 /* of the process whose run it is: in a child of it, nobody's */
 } interrupt;
 
-/* It asked the main object to end, which has not taken that back. */
+/* It asked the main object to end, which has not taken that back. What is no task cannot. Of a task, another request may have
+ * come since, which is no signal's. */
 static bool has_asked(void)
 {
-    return interrupt.told && !even__took_back(interrupt.main);
+    const even_awaitable *x = interrupt.main;
+    if (!interrupt.told || (even__is_task(x) && even_cancelling((const even_task *)(const void *)x) == 0))
+        return false;
+    return even_is_done(x) || even__end_is_on(interrupt.loop);
 }
 
 /* The first asks the main task to end. The second is urgent, and ends the program after the run. */
