@@ -260,10 +260,10 @@ int even_loop_close(even_loop *loop)
     even__receivers_drop(loop);
     loop->backend->close(loop);
     even__receivers_close(loop);
+    even__loop_delist(loop);    /* nobody looks at its tasks any more, who wanted to know whose they are */
     if (loop->above)
         loop->above->closed(loop);
     even__thread.loop = running;
-    even__loop_delist(loop);
     even__queue_splice(&loop->ready, &loop->batch);
     even__queue_splice(&loop->ready, &loop->flushing);
     while (!even__queue_is_empty(&loop->ready))     /* bounded: nothing runs that could queue more */
