@@ -363,6 +363,7 @@ int even__tasks_shut_down(even_loop *loop, double grace)
         ask_all(tasks);
     while (failures < SHUTDOWN_FAILURES && !tasks->over && !even__queue_is_empty(&tasks->all)) {    /* bounded: see above */
         int rc = even__loop_pass(loop, true);
+        loop->stopping = false;     /* it ends anyway; and would never wait, else */
         if (rc < 0) {
             failures++;
             failed = rc;
