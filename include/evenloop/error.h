@@ -23,7 +23,7 @@
     X(EVEN_ESELF, 3507, "a task cannot await itself")                                                         \
     X(EVEN_ESTATE, 3508, "the result was already set")                                                        \
     X(EVEN_ETHREAD, 3509, "this belongs to another thread")                                                   \
-    X(EVEN_ESTUCK, 3510, "a task went on through a hundred cancellations")                                    \
+    X(EVEN_ESTUCK, 3510, "a task did not end when it was asked to, and was given up")                         \
     X(EVEN_EABI, 3511, "the program was compiled with a header of another ABI than the library's")            \
     X(EVEN_EBACKEND, 3512, "no such backend, or not here")                                                    \
     X(EVEN_EFORK, 3513, "the loop belongs to the parent process")                                             \
