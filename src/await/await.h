@@ -156,8 +156,8 @@ bool even__is_anothers(const even_awaitable *x, const char *what, const void *si
 void even__body_failed(even_awaitable *x, long value);
 
 struct even__tasks *even__tasks_of(even_loop *loop);    /* NULL without memory */
-/* The task's own request goes on to what it is about to wait for: as even_cancel_any(), but the way has begun at the task, so that
- * a ring is broken there. */
+/* The task's own request goes on to what it is about to wait for: as even_cancel_any(), but the way has begun at the task, so
+ * that a ring is broken there. */
 bool even__pass_request_on(struct even__task *t);
 /* What is rare: its own rounding, a sanitizer to be told, a cancellation to be noted. */
 void even__task_suspend_with_ado(struct even__task *t);
