@@ -285,6 +285,30 @@ TEST(a_future_that_was_made_outside_of_a_run_is_of_the_loop_that_awaits_it, .no_
     even_loop_close(a);
 }
 
+/* A task that is pending in another loop may end in a run, and is none that the run leaves behind. */
+static even_int_aw *the_sleep;
+
+async(int, begins_a_sleep)
+{
+    the_sleep = create_task(even_sleep(5));
+    await(even_sleep(0));
+    return 0;
+}
+
+async(int, cancels_the_sleep) { return even_cancel(the_sleep) ? 0 : -EINVAL; }
+
+TEST(a_task_of_another_loop_ends_in_a_run_and_stays, .no_faults = true)
+{
+    even_loop *loop = new_loop();
+    __auto_type b = begins_a_sleep();
+    assert_int_equal(even_run_until_complete_any(loop, &b->base), 0);
+    even_unref(&b->base);
+    assert_int_equal(even_run(cancels_the_sleep()), 0);
+    assert_int_equal(even_status_of(&the_sleep->base), -ECANCELED);
+    even_unref(&the_sleep->base);
+    even_loop_close(loop);
+}
+
 /* ---- the loop is gone ---- */
 
 async(int, makes_shared, (even_awaitable **, future), (even_awaitable **, gathered), (even_awaitable **, shielded),

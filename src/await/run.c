@@ -217,11 +217,12 @@ static bool is_left(const even_awaitable *x)
            (x->state == EVEN_DONE && even__is_task(x) && !(x->flags & (EVEN__HELD | EVEN__FETCHED)));
 }
 
+/* A task that is pending now is another loop's. It may end in this run, cancelled for one, and is no less known for that. */
 static void mark_old(void *cell, void *data)
 {
     even_awaitable *x = cell;
     (void)data;
-    if (is_left(x))
+    if (is_left(x) || (x->state == EVEN_ACTIVE && even__is_task(x)))
         x->flags |= EVEN__OLD;
 }
 
