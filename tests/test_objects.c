@@ -356,6 +356,27 @@ TEST(what_was_pending_when_its_loop_was_closed, .no_faults = true)
     even_unref(f);
 }
 
+async(int, begins_what_has_a_timeout)
+{
+    even_detach(create_task(wait_for(even_sleep(5), 4)));
+    even_detach(create_task(timed()));
+    await(even_sleep(0));
+    return 0;
+}
+
+/* Their memory is that of others by then. */
+TEST(timeouts_end_with_the_tasks_of_a_loop_that_is_closed, .no_faults = true, TEST_LEAKS_OK)
+{
+    capture_reports();
+    even_loop *loop = new_loop();
+    __auto_type b = begins_what_has_a_timeout();
+    assert_int_equal(even_run_until_complete_any(loop, &b->base), 0);
+    even_unref(&b->base);
+    even_loop_close(loop);
+    assert_reported("(wait_for) was still pending when its loop was closed");
+    assert_reported("(timed) was still pending when its loop was closed");
+}
+
 TEST(what_was_pending_is_given_up_after_its_loop, .no_faults = true)
 {
     even_awaitable *f, *g, *s;

@@ -378,6 +378,30 @@ TEST(a_wait_for_that_goes_on_for_ever, .leaks_ok = true)
     assert_int_equal(even_run(leaves_wait_for(), .grace = 0.01), -EVEN_ESTUCK);
 }
 
+/* It is given up while another one still has time: its time-out must not come for what is there by then. */
+async(int, never_ends_in_a_short_wait_for)
+{
+    for (;;)
+        await(wait_for(even_sleep(1), 0.002));
+    return 0;
+}
+
+async(int, leaves_a_short_wait_for)
+{
+    even_detach(create_task(never_ends_in_a_short_wait_for()));
+    even_detach(create_task(waits_stubbornly()));
+    await(even_sleep(0));
+    return 0;
+}
+
+TEST(a_timeout_ends_with_the_task_that_is_given_up, .leaks_ok = true, .no_faults = true)
+{
+    capture_reports();
+    assert_int_equal(even_run(leaves_a_short_wait_for(), .grace = 0.02), -EVEN_ESTUCK);
+    assert_reported("(never_ends_in_a_short_wait_for) went on through a hundred cancellations");
+    assert_reported("(waits_stubbornly) has not ended");
+}
+
 /* ---- several threads ---- */
 
 async(int, work, (int, n))

@@ -166,6 +166,8 @@ void even__task_ended(struct even__task *t);
 void even__task_free(struct even__task *t);
 /* A task that will never be stepped again ends with `status`. Its frames are left as they are: nothing can unwind them. */
 void even__task_abandon(struct even__task *t, int status);
+/* If x is a wait_for in a task that is abandoned: its timer must not outlive the two. */
+void even__wait_for_abandon(even_awaitable *x, even_loop *loop);
 /* The task itself, or the running one for NULL; NULL if it is spent. */
 struct even__task *even__task_of(even_task *task);
 #define even__task_of_link(h) even__container_of(h, struct even__task, all)

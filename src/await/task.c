@@ -351,6 +351,8 @@ void even__task_abandon(struct even__task *t, int status)
 {
     t->canceled_at = NULL;
     t->object->flags |= EVEN__FETCHED;
+    for (even_awaitable *x = t->innermost; x; x = x == t->object ? NULL : x->by.parent)
+        even__wait_for_abandon(x, t->loop);
     if (t->waits_for && t->waits_for->state != EVEN_DONE) {
         even__remove_waiter(t->waits_for, &t->wake);
         even_cancel_any(t->waits_for);  /* an operation, another thread's job too, must not end in a loop that is gone */

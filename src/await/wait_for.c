@@ -68,6 +68,13 @@ static void drop(even_awaitable *self)
 }
 
 static const even_kind kinds[EVEN__KINDS] = EVEN__KINDS_OF(struct own, .name = "wait_for", .enter = enter, .drop = drop);
+
+void even__wait_for_abandon(even_awaitable *x, even_loop *loop)
+{
+    if (x->kind->enter == enter)
+        even_timer_cancel(loop, &((struct own *)even__own(x))->timer);
+}
+
 static struct even__failed without_memory[] = EVEN__FAILED_OF(kinds, -ENOMEM);
 
 even_awaitable *even_wait_for_any(even_awaitable *x, double seconds)
