@@ -165,6 +165,36 @@ TEST(all_of_it_comes_before_what_was_started_later, .seeds = true)
     }
 }
 
+/* Started as a run ends, where it is over at once, and what is behind it, too. */
+static struct wop first, second;
+static char first_bytes[3], second_bytes[3];
+static int of_both[2];
+
+static void start_both(even_handle *h)
+{
+    even_loop_stop(loop);
+    even_op_recv(expect(&first), of_both[0], first_bytes, 3, MSG_WAITALL);
+    even_op_recv(expect(&second), of_both[0], second_bytes, 3, 0);
+    (void)h;
+}
+
+TEST(the_order_of_what_is_over_at_once_as_a_run_ends, .on = TEST_KERNEL, .no_faults = true)
+{
+    even_handle start = EVEN_HANDLE(start_both);
+    open_loop();
+    unix_pair(of_both);
+    put(of_both[1], "abcdef");
+    even_call_soon(loop, &start);
+    assert_int_equal(even_loop_run_forever(loop), 0);
+    run_all();
+    assert_int_equal(first.place, 1);
+    assert_int_equal(second.place, 2);
+    assert_memory_equal(first_bytes, "abc", 3);
+    assert_memory_equal(second_bytes, "def", 3);
+    close_loop();
+    close_pair(of_both);
+}
+
 TEST(what_came_before_the_end)
 {
     for (int k = 0; k < kinds(); k++)

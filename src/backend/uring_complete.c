@@ -187,7 +187,8 @@ static void op_came(struct even__uring_state *s, even_op *op, const struct io_ur
     op_completed(s, op, result);
 }
 
-/* Bounded: by what had come when it began; what comes of it is for the next pass. */
+/* After even__uring_end_all(): what has come may stand behind what was over at once. Bounded: by what had come when it
+ * began; what comes of it is for the next pass. */
 void even__uring_reap(struct even__uring_state *s)
 {
     const unsigned tail = io_uring_smp_load_acquire(s->ring.cq.ktail), mask = *s->ring.cq.kring_mask;

@@ -126,7 +126,8 @@ void even__uring_detach(even_loop *loop)
         return;
     if (even__uring_kernel_flags(s))
         (void)even__uring_enter(s, 0, 0, IORING_ENTER_GETEVENTS);   /* what the last pass asked to end lets go */
-    even__uring_reap(s);        /* what was over at once when it was handed over is so for who looks between two runs */
+    even__uring_end_all(s);     /* what was over at once when it was handed over is so for who looks between two runs */
+    even__uring_reap(s);
     if (even__unlikely(!even__queue_is_empty(&s->working) || !even__queue_is_empty(&s->canceling)))
         recall_working(s);
     reap_overflow(s);
