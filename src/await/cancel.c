@@ -276,7 +276,8 @@ static void insist(even_loop *loop, even_handle *when_over)
     tasks->insists = true;
     ask_all(tasks);
     tasks->end = (even_timer){ .handle = *when_over };
-    (void)even_call_later(loop, &tasks->end, tasks->grace > 0 ? tasks->grace : GRACE);
+    if (even_call_later(loop, &tasks->end, tasks->grace > 0 ? tasks->grace : GRACE) < 0)
+        when_over->run(&tasks->end.handle);     /* without memory for a timer there is no more time */
 }
 
 /* The main object is no task with a stack, and did not end when it was asked: the run does without it. */

@@ -105,6 +105,7 @@ void even__door_drain(even_loop *loop)
 void even__door_open(even_loop *loop)
 {
     atomic_store(&loop->door.refs, 1);
+    atomic_store(&loop->door.inside, 0);        /* a fork's child counts those who were inside in its parent */
     atomic_store(&loop->door.asleep, false);
     atomic_store(&loop->door.inbox, NULL);
 }
