@@ -392,7 +392,8 @@ TEST(what_was_pending_is_given_up_after_its_loop, .no_faults = true)
 /* ---- another thread ---- */
 
 static even_awaitable *theirs;
-static int cancelled = -1, completed, awaited;
+static int cancelled = -1, completed, awaited, named;
+static even_handle theirs_is_done = EVEN_HANDLE(note_called);
 
 async(int, awaits_theirs) { even_await_any(even_ref_any(theirs)); int rc = even_status(); even_unref(theirs); return rc; }
 
@@ -400,6 +401,11 @@ static void *meddle(void *unused)
 {
     cancelled = even_cancel_any(theirs);
     completed = even_set_result(the_future, 1);
+    named = even_set_name_any(theirs, "mine");
+    even_uncancel((even_task *)theirs);
+    even_remove_done_callback_any(theirs, &theirs_is_done);
+    even_detach_any(theirs);
+    even_detach(the_future);
     awaited = even_run(awaits_theirs());
     return unused;
 }
@@ -408,14 +414,16 @@ async(int, lets_others_meddle)
 {
     pthread_t thread;
     the_future = even_future_new(even_future);
-    theirs = &create_task(waiter())->base;
+    theirs = &create_task(waiter(), .name = "theirs")->base;
     await(even_sleep(0));
+    even_add_done_callback_any(theirs, &theirs_is_done);
     pthread_create(&thread, NULL, meddle, NULL);
     pthread_join(thread, NULL);
-    say("%d", even_is_done(theirs));
+    say("%d %s", even_is_done(theirs), even_name_any(theirs));
     even_set_result(the_future, 2);
     even_await_any(theirs);
     say("%d", even_status());
+    await(even_sleep(0));
     even_unref(theirs);
     even_detach(the_future);
     return 0;
@@ -430,7 +438,12 @@ TEST(another_thread_is_told_and_nothing_else_happens, .on = TEST_KERNEL, .no_fau
     assert_int_equal(awaited, -EVEN_EOTHERLOOP);
     assert_reported("(waiter) cannot be cancelled: it belongs to the loop of another thread; at test_objects.c:");
     assert_reported("cannot be completed: it belongs to the loop of another thread; at test_objects.c:");
-    assert_story("0 0");
+    assert_int_equal(named, -EVEN_ETHREAD);
+    assert_reported("'theirs' (waiter) cannot be given a name: it belongs to the loop of another thread");
+    assert_reported("'theirs' (waiter) cannot be uncancelled: it belongs to the loop of another thread");
+    assert_reported("'theirs' (waiter) cannot be freed of a callback: it belongs to the loop of another thread");
+    assert_reported("'theirs' (waiter) cannot be given up: it belongs to the loop of another thread");
+    assert_story("0 theirs called 0");
 }
 
 /* ---- streams and servers ---- */

@@ -93,8 +93,9 @@ struct even_kind {
  * awaited, gathered and shielded in any loop of its thread, and outlives its loop. What is pending when its loop is closed may
  * still be completed, cancelled and given up; its waiters are not run any more.
  *
- * Another thread must not touch it, for counts are not atomic. A call that would change something pending there is reported, and
- * does nothing. Push a handle (even_call_soon_threadsafe(), even_door_call_soon()), and let it do that. */
+ * Another thread must not touch it, for counts are not atomic. A call there that completes, cancels, names or gives up something
+ * pending, or takes a handle back from it, is reported and does nothing. even_ref() and even_unref() are too short to ask. Push
+ * a handle (even_call_soon_threadsafe(), even_door_call_soon()), and let it do that. */
 
 /* ---- Awaitables in general ------------------------------------------------------------------------------- */
 
@@ -169,7 +170,8 @@ EVEN_API void even_trim(void);
 
 /* A task's name: valid while the task is. Of something that is no task: its kind's name. (Task.get_name) */
 EVEN_API const char *even_name_any(const even_awaitable *x);
-/* -EINVAL if it is no task, -ENOMEM. (Task.set_name) */
+/* The name is copied. -EINVAL if it is no task, -ENOMEM; -EVEN_ETHREAD, with a report, if it is another thread's.
+ * (Task.set_name) */
 EVEN_API int even_set_name_any(even_awaitable *x, const char *name);
 
 /* ---- Cancellation ------------------------------------------------------------------------------------------ */

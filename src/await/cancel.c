@@ -188,7 +188,11 @@ unsigned even_cancelling(const even_task *task)
 unsigned even_uncancel(even_task *task)
 {
     struct even__task *t = even__task_of(task);
-    if (!t || t->cancelling == 0)
+    if (!t)
+        return 0;
+    if (task && even__is_anothers(&task->base, "uncancelled", __builtin_return_address(0)))
+        return t->cancelling;
+    if (t->cancelling == 0)
         return 0;
     if (--t->cancelling == 0) {
         t->must_cancel = false;

@@ -259,6 +259,8 @@ void even_detach_any(even_awaitable *x)
 {
     if (even__unlikely(x->state == EVEN_SPENT))
         report_spent(x, __builtin_return_address(0));
+    else if (even__is_anothers(x, "given up", __builtin_return_address(0)))
+        return;
     unref(x, __builtin_return_address(0));
 }
 

@@ -71,6 +71,8 @@ int even_set_name_any(even_awaitable *x, const char *name)
 {
     if (!even__is_task(x) || x->state == EVEN_SPENT)
         return -EINVAL;
+    if (even__is_anothers(x, "given a name", __builtin_return_address(0)))
+        return -EVEN_ETHREAD;
     char *copy = even__strdup(name);
     if (!copy)
         return -ENOMEM;
