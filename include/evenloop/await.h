@@ -58,7 +58,9 @@ enum even__flags {
 enum even_result_class { EVEN_RESULT_OTHER, EVEN_RESULT_INT, EVEN_RESULT_LONG, EVEN_RESULT_VOID };
 
 /* What a kind of awaitable is: static data. A program that defines awaitables of its own fills in `name`, `size`,
- * `result_size`, `start`, `cancel` and `drop`, leaves `enter` and the arguments out, and sees to even_complete(). */
+ * `result_size`, `result_class`, `start`, `cancel` and `drop`, leaves `enter` and the arguments out, and sees to even_complete().
+ * A coroutine without the macros, in C++ for one, has `enter` and perhaps `drop` instead, and is done when `enter` returns. No
+ * exception may leave any of these functions. (docs/own-awaitables.md) */
 struct even_kind {
     const char *name;               /* "say_after": as reports name it */
     const char *file;
