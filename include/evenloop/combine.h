@@ -8,7 +8,8 @@
 #ifndef EVENLOOP_COMBINE_H
 #define EVENLOOP_COMBINE_H
 
-/* Up to 16 entries, each an awaitable or into(&target, awaitable); a future whose value is its status. */
+/* 1 to 16 entries, each an awaitable or into(&target, awaitable); a future whose value is its status. gather_n() takes any
+ * number, 0 too. */
 #define even_gather(...) EVEN__GATHER(NULL, __VA_ARGS__)
 /* return_exceptions=True: int statuses[], one for each entry, take the failures, and the gather succeeds. */
 #define even_gather_statuses(statuses, ...) EVEN__GATHER(statuses, __VA_ARGS__)

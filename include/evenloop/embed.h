@@ -23,8 +23,8 @@ extern "C" {
  *   }
  *
  * Both may be called inside of a run, from a handle: that is a pass inside of another, and what the outer one has yet to run
- * counts as queued. Outside of a run they are for the thread that calls them what even_loop_step() is: no other loop may run
- * in it meanwhile, and even_loop_leave_thread() ends it.
+ * counts as queued. Outside of a run they are as even_loop_step(): no loop may be running in the thread that calls them. Before
+ * another thread takes the loop over, call even_loop_leave_thread().
  */
 
 /* The first half, docs/the-loop.md's steps 1 to 4: wait until a handle is queued, `seconds` at most (0 or less: do not wait;

@@ -31,7 +31,9 @@
  *   new object's pointer goes. Where there is no memory, the awaitable has failed with -ENOMEM.
  * Reading ahead. From its first read on, a stream takes what comes before anybody asks for it: small reads then cost
  *   no system call. It takes a bounded amount, mostly less than a megabyte; a peer that sends more waits until somebody
- *   reads. A stream that nobody has read from takes nothing, and one that is idle holds no buffer.
+ *   reads. A stream that nobody has read from takes nothing, and one that is idle holds no buffer. A read that is
+ *   answered by what has come is done at once, and lets nobody else run: thousands of small messages may be read in a
+ *   row. Where that is too long, await even_sleep(0) now and then.
  * One at a time, each way. One task may read from a stream while another one writes to it. Of two that read at once the
  *   second one fails with -EBUSY and a report; likewise of two that write.
  * Failures. Those of the socket as they are: -ECONNRESET, -EPIPE (no signal comes with it), -ETIMEDOUT, ...; what broke

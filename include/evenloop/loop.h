@@ -379,9 +379,15 @@ EVEN_API void even_watch_stop(even_watch *watch);
  *
  *   struct pollfd p = { even_loop_fd(loop), POLLIN, 0 };
  *   for (;;) { poll(&p, 1, even_loop_timeout(loop)); even_loop_step(loop); }
+ *
+ * Between two steps no loop runs in the thread: even_running_loop() is NULL, and create_task() fails with -EVEN_ENOLOOP. Another
+ * loop may run then. To begin tasks, queue a handle (even_call_soon()) whose function makes them. Ask for the time-out anew after
+ * each step, and after whatever else queued a handle or set a timer. SIGINT and SIGTERM are the program's business here. At the
+ * end cancel the tasks, step until they are done, and close the loop.
  */
 
-/* A descriptor that is readable when the loop has something to reap. It stays the loop's. */
+/* A descriptor that is readable when the loop has something to reap. It stays the loop's. Under `sim`
+ * -EOPNOTSUPP: no poll() waits for virtual time, and a step does not move it on. */
 EVEN_API int even_loop_fd(even_loop *loop);
 /* Milliseconds until the loop wants a step, rounded up: 0 if anything is ready, -1 if it waits for its
  * descriptor alone. Submits what is queued first. */
