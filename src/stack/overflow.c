@@ -46,7 +46,7 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
         at = append(at, end, who.kind);
         at = append(at, end, ") overflowed its stack of ");
         at = append_number(at, end, (s->size - EVEN__STACK_OWN) / 1024);
-        at = append(at, end, " KiB; create_task(..., .stack_size = ...) makes one with more\n");
+        at = append(at, end, " KiB; the option .stack_size of create_task() or even_start_server() makes it larger\n");
         (void)!write(STDERR_FILENO, text, (size_t)(at - text));
     }
     /* As without us: the instruction faults again, or what was raised is raised again. */
