@@ -76,7 +76,7 @@ TEST(sigterm_is_as_sigint, .on = TEST_KERNEL, .clean = true)
     capture_reports();
     assert_int_equal(even_run(terminated()), -EINTR);
     assert_story("ECANCELED");
-    assert_reported("was interrupted, by SIGTERM");
+    assert_reported("was interrupted by SIGTERM");
 }
 
 async(int, interrupted_twice)

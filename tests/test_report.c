@@ -418,7 +418,7 @@ TEST(an_interrupt_is_told_as_one, .on = TEST_KERNEL)
     even_timer timer = EVEN_TIMER(interrupt);
     capture_reports();
     assert_int_equal(even_main(is_interrupted(&timer)), 130);
-    assert_reported("was interrupted, by SIGINT");
+    assert_reported("was interrupted by SIGINT");
     assert_int_equal(report_count(), 1);
 }
 

@@ -246,7 +246,7 @@ static even__noinline void report_main(const even_awaitable *x, int status, int 
         return;
     even__describe(x, name, sizeof name);
     if (status == -EINTR && signal_number)
-        even__report("the main %s was interrupted, by SIG%s", name, sigabbrev_np(signal_number));
+        even__report("the main %s was interrupted by SIG%s", name, sigabbrev_np(signal_number));
     else if (status == -ECANCELED)
         even__report("the main %s was cancelled", name);
     else
