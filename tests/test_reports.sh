@@ -71,6 +71,16 @@ int main(void)
 }
 END
 
+cat >"$dir/whole.c" <<'END'
+#define EVEN_SHORT_NAMES
+#include <evenloop.h>
+async(int, naps) { return await(even_sleep(0.01)); }
+int main(void)
+{
+    return even_main(naps());
+}
+END
+
 # The line that is marked so.
 line() {
     grep -n "/\* $1 \*/" "$dir/program.c" | cut -d: -f1
@@ -114,6 +124,9 @@ for compiler in gcc clang; do
         if grep 'bug in the library' "$dir/output"; then
             failed=$((failed + 1))
         fi
+        $compiler -std=gnu17 -g $level -I"$include" "$dir/whole.c" "$library" "$@" -o "$dir/whole"
+        EVENLOOP_EXPLAIN=1 "$dir/whole" 2>"$dir/output" || failed=$((failed + 1))
+        expect "$what" "the loop begins, with one task: Task-1 (naps)  (whole.c:6)$"
     done
 done
 echo "$passed passed, $failed failed"

@@ -335,8 +335,15 @@ static inline __attribute__((always_inline, unused)) even_gather_entry even__alo
     })
 
 /* `int main(void) { return even_main(serve()); }`: runs it, and gives an exit status, 1 if it failed. Options as even_run(). */
-#define even_main(x, ...)                                                                                              \
-    even_main_any(EVEN__CHECKED_BASE("even_main", x), EVEN__OR_NULL(even_run_options, __VA_ARGS__), EVEN_ABI)
+#define even_main(x, ...) EVEN__MAIN(x, EVEN__UNIQUE(s), __VA_ARGS__)
+/* The asm keeps `return even_main(...)` from being a jump, after which nothing would tell the program's line. */
+#define EVEN__MAIN(x, s, ...)                                                                                          \
+    __extension__({                                                                                                    \
+        int s = even_main_any(EVEN__CHECKED_BASE("even_main", x), EVEN__OR_NULL(even_run_options, __VA_ARGS__),        \
+                              EVEN_ABI);                                                                               \
+        __asm__ volatile("");                                                                                          \
+        s;                                                                                                             \
+    })
 
 /* ---- Short names ---- */
 
