@@ -366,3 +366,42 @@ TEST(the_same_thread_again_asks_for_nothing_anew, .no_faults = true)
     close_loop();
     close_pair(fd);
 }
+
+static int for_all[2];
+
+static void put_four(even_handle *unused)
+{
+    (void)unused;
+    put(for_all[1], "1234");
+    even_loop_stop(loop);
+}
+
+/* A run ends while a read waits in a pipe that may block, so that the kernel is asked to let go of it. What else comes meanwhile
+ * goes on in the next run. */
+TEST(a_receive_goes_on_that_got_a_part_as_a_run_ended, .no_faults = true)
+{
+    int pipe_ends[2];
+    char ten[10], one;
+    struct wop all, other;
+    even_handle last = EVEN_HANDLE(put_four);
+    open_loop();
+    unix_pair(for_all);
+    assert_int_equal(pipe(pipe_ends), 0);
+    even_op_recv(expect(&all), for_all[0], ten, sizeof ten, MSG_WAITALL);
+    even_op_read(expect(&other), pipe_ends[0], &one, 1);
+    pump();
+    even_call_soon(loop, &last);
+    assert_int_equal(even_loop_run_forever(loop), 0);
+    put(for_all[1], "567890");
+    for (int i = 0; i < 100 && !all.place; i++)
+        step_once();
+    assert_int_equal(all.op.result, sizeof ten);
+    assert_memory_equal(ten, "1234567890", sizeof ten);
+    put(pipe_ends[1], "x");
+    for (int i = 0; i < 100 && !other.place; i++)
+        step_once();
+    assert_int_equal(other.op.result, 1);
+    close_loop();
+    close_pair(for_all);
+    close_pair(pipe_ends);
+}

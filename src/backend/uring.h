@@ -57,7 +57,8 @@ struct even__uring_state {
     int outer_fd, signal_fd;    /* of embedding: the epoll set, the ring's eventfd; -1 */
     struct even__uring_buffers *buffers;                        /* for receivers; NULL before the first */
     bool made, attached, registered;
-    bool recalling;             /* the kernel is asked to let go of what goes on */
+    bool recalling;             /* the kernel is asked to let go of what goes on, */
+    bool recalling_all;         /* and of all: each then keeps its place in its list until they are all back */
     bool no_buffers;            /* this ring may not have them, or not receive into them */
     bool signals;               /* the ring knows signal_fd */
     bool wake_armed;
@@ -113,8 +114,8 @@ void even__uring_detach(even_loop *loop);
 void even__uring_let_go(struct even__uring_state *s);
 /* The ring is another thread's: what it has is to be asked for anew in a ring of this thread's. */
 void even__uring_leave_ring(struct even__uring_state *s);
-/* In the ring's thread: the kernel lets go of all, or only of what its threads may be at work on. What goes on stands in its old
- * list then, until it is handed over anew. */
+/* In the ring's thread: the kernel lets go of all, or only of what its threads may be at work on. What goes on is to be handed
+ * over anew then: of all, it stands in its old list; of some, among those that wait. */
 void even__uring_recall(struct even__uring_state *s, bool all);
 void even__uring_wait_again(struct even__uring_state *s, even_handle *list);
 

@@ -27,11 +27,11 @@ static void mark_received(const even_op *op, int32_t result)
         even__uring_mark_written(a->accept.address, *a->accept.length);
 }
 
-/* It is to be handed over again. While much is recalled it keeps its place among the others. */
+/* It is to be handed over again. While all is recalled it keeps its place among the others. */
 static void take_back(struct even__uring_state *s, even_op *op)
 {
     op->state = even__uring_lane_of(op) >= 0 ? EVEN__URING_GRANTED : EVEN__OP_PENDING;
-    if (!s->recalling)
+    if (!s->recalling_all)
         even__uring_move(&s->waiting, &op->handle);
 }
 

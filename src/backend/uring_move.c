@@ -40,12 +40,13 @@ static unsigned count_in_kernel(const even_handle *list)
 }
 
 /* Let the kernel let go of all that it has, or only of what its threads may be at work on, and wait for that. What ends only
- * because of this stands in its old list then, taken back. Only the ring's thread can do it. */
+ * because of this is taken back. Only the ring's thread can do it. */
 void even__uring_recall(struct even__uring_state *s, bool all)
 {
     bool ask = true;
     unsigned left;
     s->recalling = true;
+    s->recalling_all = all;
     for (int failures = 0; (left = all ? s->pending : count_in_kernel(&s->working)) > 0;) {     /* ends, for all was asked to */
         if (ask) {
             cancel_ops(s, &s->working);
@@ -63,7 +64,7 @@ void even__uring_recall(struct even__uring_state *s, bool all)
         even__uring_reap(s);
         ask = !seen;    /* the kernel may have been about to try one again just as we asked */
     }
-    s->recalling = false;
+    s->recalling = s->recalling_all = false;
 }
 
 /* What was recalled is handed over anew, the older ones first. */
@@ -93,10 +94,7 @@ static void recall_working(struct even__uring_state *s)
         if (waits_for_readiness(even__op_of(h)))
             even__uring_move(&s->submitted, h);     /* known from now on */
     }
-    if (!even__queue_is_empty(&s->working)) {
-        even__uring_recall(s, false);
-        even__uring_wait_again(s, &s->working);
-    }
+    even__uring_recall(s, false);
 }
 
 /* Completions that found no room are the kernel's to keep until they are asked for. Bounded: nothing is started meanwhile. */
@@ -140,7 +138,7 @@ void even__uring_detach(even_loop *loop)
  * and nothing of that has happened. (Only a close may have, of a thread that ended in a run: it is never carried out twice.) */
 void even__uring_leave_ring(struct even__uring_state *s)
 {
-    s->recalling = true;        /* as a thread ends, the kernel may end what it had */
+    s->recalling = s->recalling_all = true;     /* as a thread ends, the kernel may end what it had */
     even__uring_reap(s);
     even__uring_ring_drop(s);
     s->pending = 0;
@@ -162,7 +160,7 @@ void even__uring_leave_ring(struct even__uring_state *s)
         if (lane >= 0)
             even__uring_lane_leave(s, op->fd, lane);
     }
-    s->recalling = false;
+    s->recalling = s->recalling_all = false;
     even__uring_wait_again(s, &s->submitted);
     even__queue_splice(&s->armed, &s->disarming);
     for (even_handle *h = s->armed.next, *next; h != &s->armed; h = next) {
