@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -375,6 +376,61 @@ TEST(a_child_forked_in_a_task_comes_back_to_it, .on = TEST_KERNEL, .no_faults = 
     if (of_child >= 0)
         _exit(of_child);
     assert_int_equal(rc, 0);
+}
+
+static bool is_the_child;
+static int never_closed;
+
+static void count_never_closed(void *unused, const char *text)
+{
+    (void)unused;
+    never_closed += strstr(text, "never closed") != NULL;
+}
+
+async(int, reads, (even_stream *, s))
+{
+    char byte;
+    ssize_t n = await(even_read(s, &byte, 1));
+    return n < 0 ? (int)n : byte;
+}
+
+/* The child leaves the run, which is the parent's, with a read in progress at each end of a connection. */
+async(int, forks_while_streams_read)
+{
+    even_server *server;
+    even_stream *s;
+    int status = -1;
+    try_await(even_start_server(&server, reads(EVEN_STREAM), "127.0.0.1", 0));
+    try_await(even_open_connection(&s, "127.0.0.1", even_server_port(server)));
+    __auto_type reading = create_task(reads(s));
+    while (even_server_connections(server) == 0)
+        try_await(even_sleep(0.001));
+    try_await(even_sleep(0.001));
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        is_the_child = true;
+        even_set_report_hook(count_never_closed, NULL);
+        return 0;
+    }
+    waitpid(child, &status, 0);
+    try_await(even_write_all(s, "x", 1));
+    even_cancel(reading);
+    (void)await(reading);
+    (void)await(even_close(s));
+    even_server_close(server);
+    try_await(even_server_wait_closed(server));
+    even_server_free(server);
+    return status;
+}
+
+TEST(a_child_leaves_the_run_that_it_was_forked_in, .on = TEST_KERNEL, .no_faults = true)
+{
+    int status = even_run(forks_while_streams_read());
+    if (is_the_child)
+        _exit(even_run(with_a_task()) == 0 && never_closed == 0 ? 0 : 1);       /* it is the parent's to close */
+    assert_int_equal(status, 0);
 }
 
 /* Ctrl-C reaches parent and child: each hears of it by itself. */

@@ -304,7 +304,8 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
     struct even__task *forked_in = even__thread.task;   /* a task of the parent's, if this process was forked in one */
     even__thread.loop = NULL;
     even__thread.task = NULL;
-    even__heap_each(sweep, x);
+    if (!even__loop_is_parents(loop))       /* in a fork's child it is the parent's to tell of, and the loop still has some */
+        even__heap_each(sweep, x);
     even__heap_settle();
     even_loop_close(loop);
     even__thread.loop = outer;

@@ -134,7 +134,8 @@ static void left_open(even_handle *h)
     even_stream *s = even__container_of(h, even_stream, link);
     if (s->fd < 0)
         return;         /* it waits for its socket, which its operation will give back */
-    even__report_never_awaited(&s->aw.base);
+    if (!even__loop_is_parents(s->loop))    /* in a fork's child it is the parent's, which closes it yet */
+        even__report_never_awaited(&s->aw.base);
     even__stream_close(s);
     even_unref(&s->aw.base);
 }
