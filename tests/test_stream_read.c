@@ -358,6 +358,33 @@ TEST(two_thousand_that_hold_their_pieces, .no_faults = true, .no_valgrind = true
     assert_int_equal(even_run(stalled()), 0);
 }
 
+async(int, write_piece, (even_stream *, s), (const void *, data), (size_t, n))
+{
+    return (int)await(even_write_all(s, data, n));
+}
+
+/* As in an echo that is closed from elsewhere. A cancelled write may still send: it must not find another connection's bytes. */
+STREAM_TEST(a_piece_stays_until_the_write_of_it_is_over, V4)
+{
+    const void *data;
+    char got[8];
+    even_loop *loop = even_running_loop();
+    send_all(e->client, "a piece");
+    assert_int_equal(await(even_read_piece(e->peer, &data)), 7);
+    __auto_type writing = begun(write_piece(e->peer, data, 7));
+    const bool writes = e->peer->writer != NULL;
+    assert_true(writes || (even_loop_properties(loop) & EVEN_LOOP_TRIES_FIRST));
+    __auto_type closing = even_close(e->peer);
+    assert_true(!e->peer->writer || (e->peer->source.lent && memcmp(data, "a piece", 7) == 0));
+    assert_int_equal(await(closing), 0);
+    const int rc = await(writing);
+    assert_true(rc == 7 || (writes && rc == -ECANCELED));
+    assert_int_equal(loop->lent_bytes, 0);
+    const ssize_t n = await(even_read(e->client, got, sizeof got));
+    assert_int_equal(n, rc == 7 ? 7 : 0);
+    return 0;
+}
+
 /* ---- at random, against a model ---- */
 
 enum { ALPHABET = 5 };

@@ -419,13 +419,18 @@ int even_receiver_untake(even_receiver *r, size_t n)
     return 0;
 }
 
-static void drop(even_receiver *r)
+static void drop_kept(even_receiver *r)
 {
-    release_lent(r);
     while (r->first) {
         struct even__piece *p = take_first(r);
         p->release(p);
     }
+}
+
+static void drop(even_receiver *r)
+{
+    release_lent(r);
+    drop_kept(r);
 }
 
 void even_receiver_clear(even_receiver *r)
@@ -435,6 +440,12 @@ void even_receiver_clear(even_receiver *r)
 }
 
 /* ---- a stream's side ---- */
+
+void even__source_drop_kept(even_receiver *r)
+{
+    drop_kept(r);
+    enlist(r);
+}
 
 /* Fetch one piece, to stay, behind those that are kept: as fetch(). */
 static ssize_t fetch_behind(even_receiver *r)

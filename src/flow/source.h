@@ -33,6 +33,9 @@ ssize_t even__source_read(even_receiver *r, void *buffer, size_t n);
  * buffers, and another one takes its place; beyond the loop's lent_max it is copied instead. */
 ssize_t even__source_lend(even_receiver *r, const void **data);
 
+/* What is kept is given up. What was lent stays as it is, until even_receiver_clear() at the latest. */
+void even__source_drop_kept(even_receiver *r);
+
 /* Fetch one more piece behind those that are kept; > 0 if there is one, else as even_receiver_take(). */
 ssize_t even__source_more(even_receiver *r);
 

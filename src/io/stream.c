@@ -92,7 +92,7 @@ void even__stream_close_goes_on(even_stream *s)
     if (s->writer || s->close_begun || even_receiver_is_active(&s->source))
         return;
     s->close_begun = true;
-    even_receiver_clear(&s->source);        /* what came meanwhile */
+    even_receiver_clear(&s->source);        /* what came meanwhile, and what was lent */
     even_handle_cancel(&s->source.handle);
     even_op_init(&s->source.op, s->loop, closed);
     s->source.op.complete = close_over;
@@ -111,7 +111,7 @@ void even__stream_close(even_stream *s)
         even__stream_end_read(s);
     if (s->writer)
         even_op_cancel(&s->writer->op);
-    even_receiver_clear(&s->source);
+    even__source_drop_kept(&s->source);     /* a piece that was lent stays: the write may be of its bytes */
     even_receiver_stop(&s->source);
     even__stream_close_goes_on(s);
 }
