@@ -849,6 +849,56 @@ TEST(a_push_wakes_a_foreign_poll_loop, .no_faults = true)
     assert_int_equal(even_loop_close(loop), 0);
 }
 
+static void *write_line(void *fd)
+{
+    if (write(*(int *)fd, "a\n", 2) != 2)
+        abort();
+    return NULL;
+}
+
+/* What one of the kernel's threads may do is taken back with each step, and stands in the kernel while the foreign loop waits. */
+static void a_read_wakes_a_foreign_poll_loop(int reads, int writes)
+{
+    even_loop *loop = new_loop();
+    struct act receive;
+    char got[2] = "";
+    int wakeups = 0;
+    pthread_t writer;
+    act_init(&receive, loop, false);
+    even_op_read(&receive.op, reads, got, 1);
+    foreign_turn(loop, 0, &wakeups);
+    for (int i = 0; i < 3; i++)
+        assert_false(foreign_turn(loop, 20, &wakeups));
+    assert_int_equal(receive.ended, 0);
+    assert_int_equal(pthread_create(&writer, NULL, write_line, &writes), 0);
+    for (int i = 0; i < 20 && !receive.ended; i++)
+        foreign_turn(loop, LONG, &wakeups);
+    assert_int_equal(receive.ended, 1);
+    assert_int_equal(receive.op.result, 1);
+    assert_string_equal(got, "a");
+    pthread_join(writer, NULL);
+    assert_int_equal(even_loop_close(loop), 0);
+    close(reads);
+    close(writes);
+}
+
+TEST(a_read_of_a_pipe_that_may_block_wakes_a_foreign_poll_loop, .no_faults = true)
+{
+    int fd[2];
+    assert_int_equal(pipe(fd), 0);
+    a_read_wakes_a_foreign_poll_loop(fd[0], fd[1]);
+}
+
+TEST(a_read_of_a_terminal_wakes_a_foreign_poll_loop, .no_faults = true)
+{
+    int keyboard = posix_openpt(O_RDWR | O_NOCTTY);
+    if (keyboard < 0 || grantpt(keyboard) < 0 || unlockpt(keyboard) < 0)
+        test_skip("no pseudo-terminals");
+    int terminal = open(ptsname(keyboard), O_RDWR | O_NOCTTY | O_NONBLOCK);
+    assert_true(terminal >= 0);
+    a_read_wakes_a_foreign_poll_loop(terminal, keyboard);
+}
+
 /* ---- fork ---- */
 
 TEST(the_child_of_a_fork_leaves_the_ring_alone, .no_faults = true)

@@ -390,7 +390,8 @@ EVEN_API void even_watch_stop(even_watch *watch);
  * -EOPNOTSUPP: no poll() waits for virtual time, and a step does not move it on. */
 EVEN_API int even_loop_fd(even_loop *loop);
 /* Milliseconds until the loop wants a step, rounded up: 0 if anything is ready, -1 if it waits for its
- * descriptor alone. Submits what is queued first. */
+ * descriptor alone. Submits what is queued first. If a file or a terminal is being read or written (even_op_read() and the like),
+ * the same thread must make the next step, or call even_loop_leave_thread(), before another one steps or closes the loop. */
 EVEN_API int even_loop_timeout(even_loop *loop);
 /* One pass that never blocks. Errors as of even_loop_run_forever(). */
 EVEN_API int even_loop_step(even_loop *loop);

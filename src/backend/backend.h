@@ -30,10 +30,11 @@ struct even__backend {
     int (*open)(even_loop *loop, const even_loop_options *options);
     void (*close)(even_loop *loop);
 
-    /* This thread begins, and ends, to use it, for a run or for one step: cheap where the same thread does so again. Between the
-     * two nothing is with the kernel that another thread could not take over: its attach() may do that, and end operations. */
+    /* This thread begins, and ends, to use it, for a run or for one step: cheap where the same thread does so again. After
+     * detach() nothing is with the kernel that another thread could not take over: its attach() may do that, and end operations.
+     * Not so if this thread `comes_back` for what it has handed over: if there is such a thing, the backend stays attached. */
     int (*attach)(even_loop *loop);
-    void (*detach)(even_loop *loop);
+    void (*detach)(even_loop *loop, bool comes_back);
 
     int64_t (*now)(even_loop *loop);                            /* ns */
 

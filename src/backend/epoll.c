@@ -192,9 +192,9 @@ static int attach(even_loop *loop)
     return 0;
 }
 
-static void detach(even_loop *loop)
+static void detach(even_loop *loop, bool comes_back)
 {
-    (void)loop;
+    (void)loop, (void)comes_back;
 }
 
 static void wake(even_loop *loop)

@@ -69,9 +69,9 @@ static int sim_attach(even_loop *loop)
     return 0;
 }
 
-static void sim_detach(even_loop *loop)
+static void sim_detach(even_loop *loop, bool comes_back)
 {
-    (void)loop;
+    (void)loop, (void)comes_back;
 }
 
 static int64_t sim_now(even_loop *loop)

@@ -217,11 +217,8 @@ static int uring_poll(even_loop *loop, int64_t timeout)
             s->registered = even__fault_syscall("io_uring_register(RING_FDS)") == 0 &&
                             io_uring_register_ring_fd(&s->ring) == 1;
     }
-    if (even__unlikely(s->outer_fd >= 0) && timeout == 0) {
-        /* Between the call above and the look below: what was signalled before is seen below, or by peek(). */
-        struct epoll_event seen[2];
-        (void)epoll_wait(s->outer_fd, seen, 2, 0);
-    }
+    if (even__unlikely(s->outer_fd >= 0) && timeout == 0)
+        even__uring_ring_signals_seen(s);   /* between the call above and the look below; or peek() sees what it was of */
     even__uring_reap(s);
     return 0;
 }

@@ -88,6 +88,9 @@ static inline unsigned even__uring_kernel_flags(struct even__uring_state *s)
     return IO_URING_READ_ONCE(*s->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
+/* Embedding: what was signalled so far is no reason to wake any more; what it was of is still to be looked at. */
+void even__uring_ring_signals_seen(struct even__uring_state *s);
+
 /* uring_port.c */
 struct even__uring_port *even__uring_port_grow(struct even__uring_state *s, int fd);
 /* NULL without memory. */
@@ -109,7 +112,7 @@ void even__uring_ask_again(struct even__uring_state *s, even_op *op);   /* the k
 
 /* uring_move.c */
 int even__uring_attach(even_loop *loop);
-void even__uring_detach(even_loop *loop);
+void even__uring_detach(even_loop *loop, bool comes_back);
 /* Between two runs: what was asked to end is over at once, as far as the kernel is concerned. */
 void even__uring_let_go(struct even__uring_state *s);
 /* The ring is another thread's: what it has is to be asked for anew in a ring of this thread's. */

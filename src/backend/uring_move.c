@@ -4,7 +4,7 @@
  * ready touches nothing before that thread asks for completions (DEFER_TASKRUN): so it may stay there between two runs, and if
  * another thread makes the next one, it leaves the ring as it is, and asks for the same in a ring of its own. What one of the
  * kernel's threads may be at work on (files; closes) can have had its effect, and only this ring will tell: so detach() waits
- * for the end of it, and takes back what had not begun. */
+ * for the end of it, and takes back what had not begun; unless the thread comes back for it, as a foreign loop does. */
 #include "uring.h"
 #include "../base/sys.h"
 #include "../base/thread.h"
@@ -84,17 +84,13 @@ static bool waits_for_readiness(const even_op *op)
     return (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) && flags >= 0 && (flags & O_NONBLOCK);
 }
 
-/* Nothing may be with the kernel that another thread could not do without. */
-static void recall_working(struct even__uring_state *s)
+static void sort_out_working(struct even__uring_state *s)
 {
-    if (!even__queue_is_empty(&s->canceling))
-        (void)even__uring_fill_cancels(s);
     for (even_handle *h = s->working.next, *next; h != &s->working; h = next) {
         next = h->next;
         if (waits_for_readiness(even__op_of(h)))
             even__uring_move(&s->submitted, h);     /* known from now on */
     }
-    even__uring_recall(s, false);
 }
 
 /* Completions that found no room are the kernel's to keep until they are asked for. Bounded: nothing is started meanwhile. */
@@ -117,7 +113,7 @@ void even__uring_let_go(struct even__uring_state *s)
         (void)even__uring_enter(s, 0, 0, IORING_ENTER_GETEVENTS);   /* what fails is tried again by the next poll() */
 }
 
-void even__uring_detach(even_loop *loop)
+void even__uring_detach(even_loop *loop, bool comes_back)
 {
     struct even__uring_state *s = loop->backend_state;
     if (!s->attached)
@@ -126,8 +122,17 @@ void even__uring_detach(even_loop *loop)
         (void)even__uring_enter(s, 0, 0, IORING_ENTER_GETEVENTS);   /* what the last pass asked to end lets go */
     even__uring_end_all(s);     /* what was over at once when it was handed over is so for who looks between two runs */
     even__uring_reap(s);
-    if (even__unlikely(!even__queue_is_empty(&s->working) || !even__queue_is_empty(&s->canceling)))
-        recall_working(s);
+    if (even__unlikely(!even__queue_is_empty(&s->working) || !even__queue_is_empty(&s->canceling))) {
+        (void)even__uring_fill_cancels(s);
+        sort_out_working(s);
+    }
+    if (even__unlikely(!even__queue_is_empty(&s->working))) {
+        if (comes_back)
+            return;
+        even__uring_recall(s, false);
+        if (s->outer_fd >= 0)
+            even__uring_ring_signals_seen(s);   /* else each step would wake the foreign loop for the next one */
+    }
     reap_overflow(s);
     if (s->registered && io_uring_unregister_ring_fd(&s->ring) == 1)
         s->registered = false;      /* it would keep the ring when it is to go */

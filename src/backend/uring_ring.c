@@ -3,6 +3,7 @@
 #include "../base/sys.h"
 #include "../base/thread.h"
 #include <string.h>
+#include <sys/epoll.h>
 
 enum {
     SQ_ENTRIES = 256,           /* a batch larger than this takes a system call for each 256 */
@@ -105,6 +106,12 @@ int even__uring_ring_signals(struct even__uring_state *s)
         rc = io_uring_register_eventfd(&s->ring, s->signal_fd);
     s->signals = rc == 0;
     return rc;
+}
+
+void even__uring_ring_signals_seen(struct even__uring_state *s)
+{
+    struct epoll_event seen[2];
+    (void)epoll_wait(s->outer_fd, seen, 2, 0);
 }
 
 int even__uring_ring_enable(struct even__uring_state *s)

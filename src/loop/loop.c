@@ -183,10 +183,10 @@ int even__loop_enter(even_loop *loop)
     return 0;
 }
 
-static void let_go(even_loop *loop)
+static void let_go(even_loop *loop, bool comes_back)
 {
     if (!even__loop_is_parents(loop))
-        loop->backend->detach(loop);
+        loop->backend->detach(loop, comes_back);
     take_parents_back(loop);
     loop->running = false;
 }
@@ -196,7 +196,7 @@ void even__loop_leave(even_loop *loop)
     if (!even__loop_is_parents(loop))
         loop->backend->submit(loop);    /* what the last pass started: bytes to send, for one */
     loop->stopping = false;
-    let_go(loop);
+    let_go(loop, false);
 }
 
 int even_loop_run_forever(even_loop *loop)
@@ -435,7 +435,7 @@ int even_loop_timeout(even_loop *loop)
 {
     if (!loop->running && even__loop_enter(loop) == 0) {    /* submitting wants the thread */
         loop->backend->submit(loop);
-        let_go(loop);
+        let_go(loop, true);
     }
     int64_t ns = even__door_sleep(loop) ? even__loop_timeout_ns(loop) : 0;
     if (ns != 0 && loop->backend->peek(loop))
@@ -450,7 +450,7 @@ int even_loop_step(even_loop *loop)
         return rc;
     rc = even__loop_pass(loop, false);
     loop->stopping = false;
-    let_go(loop);
+    let_go(loop, false);
     return rc;
 }
 
