@@ -134,6 +134,31 @@ TEST(a_large_chunk_is_sent_from_where_it_lies)
 
 /* ---- marks ---- */
 
+/* A peer that takes little at a time costs no copy of all the rest each time. */
+TEST(a_large_rest_stays_where_it_lies)
+{
+    static char large[60 * 1000];
+    struct memory m;
+    struct even__chunk chunk = { .release = chunk_release, .data = large, .length = sizeof large };
+    size_t sent = 0;
+    open_loop();
+    memory_init(&m);
+    released = 0;
+    assert_int_equal(even__sink_put(&m.s, &chunk), 0);
+    pump();
+    for (; sent < 50 * 1000; sent += 1000) {
+        assert_ptr_equal(m.data, large + sent);
+        put_text(&m, "and more");
+        goes(&m, 1000);
+    }
+    while (m.s.size > 0)
+        goes(&m, m.asked);
+    assert_int_equal(released, 1);
+    assert_int_equal(m.length, sizeof large + 50 * strlen("and more"));
+    assert_true(m.puts <= 55);              /* and the many small ones went as one */
+    close_loop();
+}
+
 TEST(its_owner_is_told_when_to_go_on)
 {
     struct memory m;

@@ -3,8 +3,10 @@
 #include "../base/sys.h"
 #include <string.h>
 
-/* What is joined to one: beyond that, copying costs more than another call. */
-enum { JOINED_MAX = 64 * 1024 };
+enum {
+    JOINED_MAX = 64 * 1024,     /* what is joined to one: beyond that, copying costs more than another call */
+    REST_MAX = 4096             /* what is left of one that was sent in part, and may be copied for the sake of little more */
+};
 
 /* ---- chunks ---- */
 
@@ -42,13 +44,18 @@ static void drop_all(struct even__sink *s)
 }
 
 /* Make one of the chunks that follow each other and are small enough. A large one is sent by itself, and so is each without
- * memory for that. */
+ * memory for that; and what is left of one, unless as much comes behind it: where little goes at a time, all the rest would be
+ * copied with each send. */
 static void join(struct even__sink *s)
 {
-    size_t total = s->first->length - s->done, chunks = 1;
+    const size_t rest = s->first->length - s->done;
+    const bool large = s->done > 0 && rest > REST_MAX;
+    size_t total = rest, chunks = 1;
+    if (large && s->size < 2 * rest)
+        return;
     for (const struct even__chunk *c = s->first->next; c && total + c->length <= JOINED_MAX; c = c->next, chunks++)
         total += c->length;
-    struct copy *joined = chunks > 1 ? copy_new(total) : NULL;
+    struct copy *joined = chunks > 1 && (!large || total >= 2 * rest) ? copy_new(total) : NULL;
     if (!joined)
         return;
     size_t at = 0;
