@@ -505,3 +505,23 @@ TEST(watches_are_level_triggered)
     even_watch_stop(&w.watch);
     even_loop_close(loop);
 }
+
+/* ---- numbers ---- */
+
+TEST(an_operation_on_no_socket_is_cancelled_when_the_number_is_a_sockets)
+{
+    even_loop *loop = new_loop(0);
+    struct act stray, a;
+    char byte;
+    int fd = new_socket(loop, AF_INET);
+    assert_int_equal(net_of(loop)->close(loop, fd), 0);
+    even_op_recv(&act(loop, &stray)->op, fd, &byte, 1, 0);
+    assert_int_equal(new_socket(loop, AF_INET), fd);
+    even_op_cancel(&stray.op);
+    assert_true(even__loop_is_valid(loop));
+    even_op_close(&act(loop, &a)->op, fd);
+    assert_int_equal(end_of(&a), 0);
+    assert_true(stray.done);
+    assert_int_equal(stray.op.result, -ECANCELED);
+    even_loop_close(loop);
+}

@@ -20,6 +20,9 @@
 #include <poll.h>
 #include <unistd.h>
 
+/* An operation's `own`. */
+enum { STRAY = 1 };
+
 static int sim_open(even_loop *loop, const even_loop_options *options)
 {
     int rc = even__sim_read_seed(loop, options);
@@ -82,14 +85,17 @@ static int64_t sim_now(even_loop *loop)
 static void sim_start(even_loop *loop, even_op *op)
 {
     struct even__sim_state *sim = even__sim_of(loop);
-    if (sim->closing || !even__sim_net_start(sim, op))
+    if (sim->closing || !even__sim_net_start(sim, op)) {
+        op->own = STRAY;
         even__queue_append(&sim->strays, &op->handle);
+    }
 }
 
 static void sim_cancel(even_loop *loop, even_op *op)
 {
     op->state = EVEN__OP_CANCELING;
-    even__sim_net_cancel(even__sim_of(loop), op);
+    if (op->own != STRAY)       /* that ends at the next poll anyway; its number may be a new socket's by now */
+        even__sim_net_cancel(even__sim_of(loop), op);
 }
 
 static ssize_t sim_receive(even_loop *loop, even_op *op, void *buffer, size_t length)

@@ -207,8 +207,7 @@ bool even__sim_net_start(struct even__sim_state *sim, even_op *op)
 void even__sim_net_cancel(struct even__sim_state *sim, even_op *op)
 {
     struct even__sim_socket *s = even__sim_find(sim, op->fd);
-    if (!s)
-        return;     /* no socket of ours: it ends at the next poll anyway */
+    even__check(s && s->pending > 0);
     even_handle *queue = queue_of(s, op);
     if (queue != &s->polls && queue->next != &op->handle) {
         even__queue_remove(&op->handle);
