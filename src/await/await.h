@@ -159,6 +159,9 @@ struct even__tasks *even__tasks_of(even_loop *loop);    /* NULL without memory *
 /* The task's own request goes on to what it is about to wait for: as even_cancel_any(), but the way has begun at the task, so
  * that a ring is broken there. */
 bool even__pass_request_on(struct even__task *t);
+bool even__tasks_are_valid(even_loop *loop);            /* check.c */
+/* What a task's `wake` does, when that is run. */
+void even__task_step(even_handle *h);
 /* What is rare: its own rounding, a sanitizer to be told, a cancellation to be noted. */
 void even__task_suspend_with_ado(struct even__task *t);
 /* The end of a task that has no stack: its operation is done. */

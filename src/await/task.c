@@ -17,7 +17,7 @@ static bool is_bound(const even_loop *loop)
 
 static void close_tasks(even_loop *loop);
 static void free_tasks(even_loop *loop);
-static const struct even__above above = { is_bound, close_tasks, free_tasks };
+static const struct even__above above = { is_bound, close_tasks, free_tasks, even__tasks_are_valid };
 
 struct even__tasks *even__tasks_of(even_loop *loop)
 {
@@ -234,7 +234,7 @@ static even__noinline void enter_with_ado(struct even__task *t)
     give_exceptions(&exceptions);
 }
 
-static even__returns_after_switch void task_step(even_handle *h)
+even__returns_after_switch void even__task_step(even_handle *h)
 {
     struct even__task *t = even__container_of(h, struct even__task, wake);
 
@@ -255,7 +255,7 @@ void even__trace_woken(even_loop *loop, const even_awaitable *x, const even_hand
 {
     const even_handle *h = first;
     do {
-        if (h->run == task_step)
+        if (h->run == even__task_step)
             even__trace(WOKEN, .loop = loop, .task = even__container_of(h, struct even__task, wake)->object, .object = x);
         h = h->next;
     } while (h != first);
@@ -295,7 +295,7 @@ even_awaitable *even__create_task(even_awaitable *x, const even_task_options *op
         return fail_to_make(x, -EVEN_ENOLOOP, site);
     if (even__unlikely(!(tasks = even__tasks_of(loop)) || !(t = even__heap_alloc_record(sizeof *t))))
         return fail_to_make(x, -ENOMEM, site);
-    *t = (struct even__task){ .wake = EVEN_HANDLE(task_step), .object = x, .loop = loop, .id = ++tasks->last_id };
+    *t = (struct even__task){ .wake = EVEN_HANDLE(even__task_step), .object = x, .loop = loop, .id = ++tasks->last_id };
     if (options) {
         t->own_rounding = options->own_rounding;
         t->stack_size = options->stack_size > UINT32_MAX ? UINT32_MAX : (uint32_t)options->stack_size;

@@ -63,6 +63,9 @@ struct even__backend {
     /* True if a poll(0) may find something, as far as memory tells without a system call. */
     bool (*peek)(even_loop *loop);
 
+    /* For debug builds and tests: does each operation stand in the one list that fits its state? Changes nothing. */
+    bool (*is_valid)(even_loop *loop);
+
     int (*fd)(even_loop *loop);                                 /* for embedding; -errno */
     void (*submit)(even_loop *loop);                            /* embedding: hand over what was started, reap nothing */
 
@@ -129,17 +132,6 @@ static inline bool even__op_wants_all(const even_op *op)
     return even__unlikely(op->flags & MSG_WAITALL) && even__op_is(op, EVEN__OP_FLAGS);
 }
 int32_t even__op_moved(even_op *op, int32_t result);
-
-/* An operation is over. */
-static inline void even__op_done(even_op *op, int32_t result)
-{
-    op->handle.next = op->handle.prev = NULL;
-    op->state = EVEN__OP_IDLE;
-    if (even__unlikely(result < 0) && even__op_wants_all(op))
-        result = even__op_moved(op, result);
-    op->result = result;
-    op->complete(op);
-}
 
 /* A watched descriptor is ready. */
 void even__watch_ready(even_watch *watch, int ready);

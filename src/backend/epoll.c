@@ -249,6 +249,7 @@ const struct even__backend even__epoll = {
     .wake = wake,
     .poll = poll_events,
     .peek = peek,
+    .is_valid = even__epoll_is_valid,
     .fd = descriptor,
     .submit = submit,
     .net = &net,

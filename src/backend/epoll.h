@@ -53,6 +53,7 @@ static inline struct even__epoll_slot *even__epoll_find(const struct even__epoll
 
 static inline void even__epoll_finish(struct even__epoll_state *e, even_op *op, long result)
 {
+    even__check(op->state == EVEN__OP_PENDING);
     op->result = (int32_t)result;
     op->state = EVEN__EPOLL_DONE;
     even__queue_append(&e->done, &op->handle);
@@ -73,6 +74,7 @@ static inline uint32_t even__epoll_asked(const even_op *op)
 /* Of an open one, since an invalid number could be huge; NULL without memory. */
 struct even__epoll_slot *even__epoll_find_or_grow(struct even__epoll_state *e, int fd);
 void even__epoll_finish_all(struct even__epoll_state *e, struct even__epoll_slot *s, int result);
+uint32_t even__epoll_wanted(const struct even__epoll_slot *s);    /* as what it should be registered */
 /* Register what is wanted. `make_sure`: even if it stands registered so; the number may have another meaning now. */
 int even__epoll_update(even_loop *loop, int fd, struct even__epoll_slot *s, bool make_sure);
 void even__epoll_forget(even_loop *loop, int fd);   /* the number will mean, or means already, another file */
@@ -84,6 +86,9 @@ ssize_t even__epoll_receive(even_loop *loop, even_op *op, void *buffer, size_t l
 int even__epoll_close_descriptor(even_loop *loop, int fd);
 /* Try those that wait, in order, until one has to wait on. Bounded: nothing joins the queue meanwhile. */
 void even__epoll_run_list(even_loop *loop, struct even__epoll_slot *s, int list);
+
+/* epoll_check.c */
+bool even__epoll_is_valid(even_loop *loop);
 
 /* epoll_watch.c */
 int even__epoll_watch(even_loop *loop, even_watch *watch);

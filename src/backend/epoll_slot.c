@@ -40,7 +40,7 @@ static int control(even_loop *loop, int what, int fd, const struct even__epoll_s
     return (int)even__sys(epoll_ctl(e->fd, what, fd, &event));
 }
 
-static uint32_t wanted(const struct even__epoll_slot *s)
+uint32_t even__epoll_wanted(const struct even__epoll_slot *s)
 {
     uint32_t events = s->pending[EVEN__ANY] ? s->polled : 0;
 
@@ -58,7 +58,7 @@ static uint32_t wanted(const struct even__epoll_slot *s)
 
 int even__epoll_update(even_loop *loop, int fd, struct even__epoll_slot *s, bool make_sure)
 {
-    uint32_t events = wanted(s);
+    uint32_t events = even__epoll_wanted(s);
     if (events == s->events && !make_sure)
         return 0;
     if (!events) {

@@ -224,6 +224,7 @@ const struct even__backend even__sim = {
     .wake = sim_wake,
     .poll = sim_poll,
     .peek = sim_peek,
+    .is_valid = even__sim_is_valid,
     .fd = sim_fd,
     .submit = sim_submit,
     .net = &even__sim_net,

@@ -73,6 +73,9 @@ void even__sim_net_unwatch(struct even__sim_state *sim, even_watch *watch);
 void even__sim_net_run(struct even__sim_state *sim);        /* deliver what is due, serve the sockets */
 int64_t even__sim_net_next(struct even__sim_state *sim);    /* when the next thing arrives; INT64_MAX: nothing does */
 
+/* sim_check.c */
+bool even__sim_is_valid(even_loop *loop);
+
 /* sim_script.c: the seed of the options, or else of EVENLOOP_SEED; -EINVAL, with a report, for what is none. */
 int even__sim_read_seed(even_loop *loop, const even_loop_options *options);
 

@@ -104,4 +104,7 @@ int even__sim_accept(struct even__sim_socket *s, even_op *op);
 int even__sim_connect(struct even__sim_socket *s, even_op *op);
 int even__sim_readiness(const struct even__sim_socket *s);      /* as poll(2) says it */
 
+/* sim_op.c: where an operation of this socket waits */
+even_handle *even__sim_queue_of(struct even__sim_socket *s, const even_op *op);
+
 #endif

@@ -186,7 +186,7 @@ int64_t even__sim_net_next(struct even__sim_state *sim)
     return t ? t->deadline : INT64_MAX;
 }
 
-static even_handle *queue_of(struct even__sim_socket *s, const even_op *op)
+even_handle *even__sim_queue_of(struct even__sim_socket *s, const even_op *op)
 {
     if (op->kind == EVEN_OP_POLL || op->kind == EVEN_OP_RECEIVE)
         return &s->polls;
@@ -198,7 +198,7 @@ bool even__sim_net_start(struct even__sim_state *sim, even_op *op)
     struct even__sim_socket *s = even__sim_find(sim, op->fd);
     if (!s)
         return false;
-    even__queue_append(queue_of(s, op), &op->handle);
+    even__queue_append(even__sim_queue_of(s, op), &op->handle);
     s->pending++;
     even__sim_mark(s);
     return true;
@@ -208,7 +208,7 @@ void even__sim_net_cancel(struct even__sim_state *sim, even_op *op)
 {
     struct even__sim_socket *s = even__sim_find(sim, op->fd);
     even__check(s && s->pending > 0);
-    even_handle *queue = queue_of(s, op);
+    even_handle *queue = even__sim_queue_of(s, op);
     if (queue != &s->polls && queue->next != &op->handle) {
         even__queue_remove(&op->handle);
         even__queue_append(&s->canceled, &op->handle);

@@ -3,7 +3,8 @@
  *   uring_ring.c      the ring itself            uring_complete.c   completions
  *   uring_port.c      descriptors                uring_receive.c    how receivers get their bytes
  *   uring_submit.c    handing over               uring_watch.c      watches
- *   uring_move.c      from thread to thread      uring.h            the state, and what all of them use; lanes
+ *   uring_move.c      from thread to thread      uring_check.c      what must hold of all that
+ *   uring.h           the state, and what all of them use; lanes
  *
  * An operation always stands in exactly one list, linked through its handle:
  *
@@ -262,6 +263,7 @@ const struct even__backend even__uring = {
     .wake = uring_wake,
     .poll = uring_poll,
     .peek = uring_peek,
+    .is_valid = even__uring_is_valid,
     .fd = uring_fd,
     .submit = uring_submit,
     .net = &even__net_kernel,

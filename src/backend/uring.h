@@ -139,6 +139,10 @@ ssize_t even__uring_receive(even_loop *loop, even_op *op, void *buffer, size_t l
 /* The ring is gone, and whatever was registered with it. */
 void even__uring_buffers_unregistered(struct even__uring_state *s);
 void even__uring_buffers_free(struct even__uring_state *s);
+bool even__uring_buffers_are_valid(const struct even__uring_state *s);
+
+/* uring_check.c */
+bool even__uring_is_valid(even_loop *loop);
 
 /* ---- lists and lanes ---- */
 
@@ -153,9 +157,12 @@ static inline void even__uring_move(even_handle *to, even_handle *h)
     even__queue_append(to, h);
 }
 
+/* The states of one in `waiting`; of one in `submitted`, `working` or `canceling`. */
+static const unsigned EVEN__URING_WAITS = 1u << EVEN__OP_PENDING | 1u << EVEN__URING_GRANTED;
+static const unsigned EVEN__URING_IN_KERNEL = 1u << EVEN__URING_SUBMITTED | 1u << EVEN__OP_CANCELING | 1u << EVEN__URING_ENDING;
 static inline bool even__uring_is_in_kernel(const even_op *op)
 {
-    return op->state == EVEN__URING_SUBMITTED || op->state == EVEN__OP_CANCELING || op->state == EVEN__URING_ENDING;
+    return 1u << op->state & EVEN__URING_IN_KERNEL;
 }
 
 /* The lane in which the operation keeps its order, 0 in and 1 out; -1: none. */
@@ -191,6 +198,7 @@ static inline void even__uring_lane_leave(struct even__uring_state *s, int fd, i
 {
     struct even__uring_port *p = &s->ports[fd];
     even_op *next = p->held[which];
+    even__check(p->busy[which]);
     if (even__unlikely(next)) {
         even__chain_remove(&p->held[which], next);
         even__queue_append(&s->waiting, &next->handle);

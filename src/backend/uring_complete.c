@@ -136,6 +136,7 @@ static void op_ended(struct even__uring_state *s, even_op *op, int32_t result)
 
 static void op_completed(struct even__uring_state *s, even_op *op, int32_t result)
 {
+    even__check(even__uring_is_in_kernel(op));
     s->pending--;
     if (even__unlikely(op->state == EVEN__URING_ENDING)) {
         op_ended(s, op, op->result);
@@ -161,6 +162,7 @@ static void op_completed(struct even__uring_state *s, even_op *op, int32_t resul
 
 static void record_completed(struct even__uring_state *s, struct even__uring_record *r, int32_t result)
 {
+    even__check(r->in_kernel);
     s->pending--;
     r->in_kernel = false;
     if (!r->watch) {

@@ -161,6 +161,7 @@ void even__uring_leave_ring(struct even__uring_state *s)
         int lane = even__uring_lane_of(op);
         if (op->state != EVEN__URING_ENDING)
             op->result = op->state == EVEN__OP_CANCELING ? -ECANCELED : 0;
+        op->state = EVEN__OP_CANCELING;     /* it is over, and cannot be cancelled any more */
         even__uring_move(&s->ended, h);
         if (lane >= 0)
             even__uring_lane_leave(s, op->fd, lane);

@@ -72,6 +72,7 @@ static void give(struct buffer *b)
 static struct buffer *taken(struct even__uring_buffers *all, unsigned slot)
 {
     struct buffer *b = all->slot[slot];
+    even__check(b != NULL);
     all->slot[slot] = NULL;
     all->free_slot[all->free_slots++] = (uint16_t)slot;
     return b;
@@ -81,6 +82,7 @@ static void release(struct even__piece *p)
 {
     struct buffer *b = even__container_of(p, struct buffer, piece);
     struct even__uring_buffers *all = b->all;
+    even__check(all->out > 0);
     all->out--;
     if (even__unlikely(b->extra) && in_ring(all) >= BUFFERS_FIRST) {
         all->made--;
@@ -205,6 +207,20 @@ void even__uring_buffers_free(struct even__uring_state *s)
     munmap(all->ring, MAPPING);
     even__free(all);
     s->buffers = NULL;
+}
+
+/* Each buffer is in the ring, out, or idle. */
+bool even__uring_buffers_are_valid(const struct even__uring_state *s)
+{
+    const struct even__uring_buffers *all = s->buffers;
+    unsigned here = 0, idle = 0;
+    if (!all)
+        return true;
+    for (unsigned i = 0; i < BUFFERS_MAX; i++)
+        here += all->slot[i] != NULL;
+    for (const struct even__piece *p = all->idle; p && idle <= all->made; p = p->next)
+        idle++;
+    return here == in_ring(all) && here + idle + all->out == all->made && (all->registered || here == 0);
 }
 
 /* ---- the operation ---- */

@@ -144,6 +144,7 @@ bool even__uring_fill(struct even__uring_state *s)
         }
         if (even__op_wants_all(op) && op->moved == 0 && is_over_at_once(s, op))
             continue;
+        even__check(1u << op->state & EVEN__URING_WAITS);
         if (!(sqe = even__uring_next_entry(s)))
             return false;
         prepare(s, sqe, op);

@@ -139,7 +139,7 @@ even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
         even__loop_flush(loop);
     loop->passes++;
     loop->turns++;
-    even__check_slow(even__loop_is_valid(loop));
+    even__check_slow(even__loop_is_valid_so_far(loop));
     return loop->error;
 }
 
@@ -452,29 +452,4 @@ int even_loop_step(even_loop *loop)
     loop->stopping = false;
     let_go(loop, false);
     return rc;
-}
-
-/* ---- debug ---- */
-
-static bool queue_is_valid(const even_handle *head)
-{
-    const even_handle *h = head;
-    do {
-        if (!h->next || h->next->prev != h || (h != head && !h->run))
-            return false;
-        h = h->next;
-    } while (h != head);
-    return true;
-}
-
-bool even__loop_is_valid(even_loop *loop)
-{
-    bool ok = queue_is_valid(&loop->ready) && queue_is_valid(&loop->batch) && queue_is_valid(&loop->flushing) &&
-              even__receivers_are_valid(loop);
-    for (uint32_t i = 1; ok && i <= loop->timers.count; i++) {
-        const even_timer *t = loop->timers.slot[i].timer, *parent = loop->timers.slot[i > 1 ? (i + 2) / 4 : 1].timer;
-        ok = t->index == i && t->deadline == loop->timers.slot[i].deadline && parent->deadline <= t->deadline &&
-             t->handle.next == NULL;
-    }
-    return ok;
 }

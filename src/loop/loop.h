@@ -35,6 +35,7 @@ struct even_loop {
     uint32_t timer_order;
     const struct even__backend *backend;
     void *backend_state;
+    size_t operations;              /* that are pending */
     uint32_t looks_skipped;         /* passes since the backend was last asked */
     int64_t looked_at;              /* and when */
     bool stopping, closing;
@@ -49,6 +50,7 @@ struct even_loop {
     uint64_t turns;                 /* the same, and those of a program's own that are made inside of one */
     double (*clock)(void *data);    /* what timers are due by instead of the backend's clock; NULL: nothing */
     void *clock_data;
+    size_t walked, walk_after;      /* by the last check of everything, so many items; the next, after so many passes */
     uint64_t random;                /* state of the generator; 0 without a seed */
     bool seeded;
     even_handle watches;            /* all that were started */
@@ -69,6 +71,7 @@ struct even_loop {
         bool (*is_bound)(const even_loop *loop);    /* to the thread that ran it last */
         void (*close)(even_loop *loop);     /* before the backend ends what is pending */
         void (*closed)(even_loop *loop);    /* and after */
+        bool (*is_valid)(even_loop *loop);
     } *above;
 
     uint64_t number;                /* by which objects know it */
@@ -178,6 +181,19 @@ void even__sigpipe_restore(void);
 /* op.c: start the operation of a receiver. */
 void even__op_receive(even_op *op, int fd, bool direct);
 
+/* For backends: an operation that was started is over. */
+static inline void even__op_done(even_op *op, int32_t result)
+{
+    even__check(op->state != EVEN__OP_IDLE);
+    op->loop->operations--;
+    op->handle.next = op->handle.prev = NULL;
+    op->state = EVEN__OP_IDLE;
+    if (even__unlikely(result < 0) && even__op_wants_all(op))
+        result = even__op_moved(op, result);
+    op->result = result;
+    op->complete(op);
+}
+
 /* flow/source.c, as far as the loop sees to it. */
 void even__receivers_open(even_loop *loop);
 void even__receivers_end(even_loop *loop);      /* those of streams: at the end of a run whose loop goes with it */
@@ -188,7 +204,13 @@ bool even__receivers_are_valid(even_loop *loop);
 /* Seconds to ns, saturated; -EINVAL for NaN. */
 int even__seconds_to_ns(double seconds, int64_t *ns);
 
-/* Walks every queue. For debug builds and tests: false, and a report, if anything is not as it must be. */
+/* check.c, for debug builds and tests. Is everything as it must be? Walks each list of the loop, of its backend and of the layer
+ * above. From the loop's thread, between two handles or two passes. */
 bool even__loop_is_valid(even_loop *loop);
+/* The same after each pass; after fewer of them where there is much to look at. */
+bool even__loop_is_valid_so_far(even_loop *loop);
+/* Parts of it: are the links of a list true? Is it a heap? */
+bool even__list_is_valid(even_loop *loop, const even_handle *head);
+bool even__timers_are_valid(const struct even__timers *timers);
 
 #endif

@@ -27,15 +27,22 @@ bool even_op_is_pending(const even_op *op)
     return op->state != EVEN__OP_IDLE;
 }
 
+static inline void begin(even_op *op, enum even_op_kind kind, int fd)
+{
+    even__check(op->state == EVEN__OP_IDLE);
+    op->kind = (uint8_t)kind;
+    op->state = EVEN__OP_PENDING;
+    op->fd = fd;
+    op->loop->operations++;
+}
+
 /* Its arguments are there: `args` says which they are, and that they are those of the kind. */
 static inline void start(even_op *op, enum even_op_kind kind, enum even__op_args args, int fd, int flags)
 {
     even__check_slow(even__op_rows[kind].args == args);
     (void)args;
-    op->kind = (uint8_t)kind;
-    op->state = EVEN__OP_PENDING;
+    begin(op, kind, fd);
     op->own = 0;
-    op->fd = fd;
     op->flags = (uint32_t)flags;
     even__trace(OPERATION, .loop = op->loop, .value = fd);
     if (even__loop_is_parents(op->loop))
@@ -83,8 +90,7 @@ static even__noinline void report_start(const even_op *op, const char *what, con
 /* Over before it began. */
 static void refuse(even_op *op, enum even_op_kind kind, int fd, int result)
 {
-    op->kind = (uint8_t)kind;
-    op->fd = fd;
+    begin(op, kind, fd);
     op->flags = 0;
     even__trace(OPERATION, .loop = op->loop, .value = fd);
     even__op_done(op, result);
@@ -199,7 +205,6 @@ void even_op_close(even_op *op, int fd)
 
 void even__op_receive(even_op *op, int fd, bool direct)
 {
-    even__check(op->state == EVEN__OP_IDLE);
     op->args.receive.how = direct ? EVEN__RECEIVE_DIRECT : 0;
     start(op, EVEN_OP_RECEIVE, EVEN__ARGS_receive, fd, 0);
 }
