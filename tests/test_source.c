@@ -438,6 +438,7 @@ TEST(a_source_is_told_that_its_loop_ends)
     assert_int_equal(released, 2);
     assert_int_equal(m.told, told + 1);
     assert_true(m.r.over);
+    assert_false(even_receiver_is_active(&m.r));
 }
 
 TEST(a_run_ends_with_no_source_at_work)

@@ -108,6 +108,7 @@ static bool send_next(struct even__sink *s)
 
 void even__sink_went(struct even__sink *s, int32_t result)
 {
+    even__check(s->working && s->first);
     s->working = false;
     if (result > 0) {
         s->done += (size_t)result;

@@ -68,6 +68,7 @@ static void tell(even_receiver *r)
 
 static void begin(even_receiver *r)
 {
+    even__check(!r->working);
     if (r->kept >= KEPT_MAX)
         r->direct = true;       /* nothing more is fetched before that is taken */
     r->working = true;
@@ -76,12 +77,14 @@ static void begin(even_receiver *r)
 
 static void cancel(even_receiver *r)
 {
+    even__check(r->working);
     r->canceled = true;
     r->end->stop(r);
 }
 
 static void fail(even_receiver *r, int32_t result)
 {
+    even__check(!r->working);
     r->over = true;
     r->result = result;
 }
@@ -116,6 +119,7 @@ static void copy_all(even_receiver *r)
 /* Until it returns to the loop, the owner has the piece that was taken last. */
 static ssize_t lend(even_receiver *r, struct even__piece *p, const void **data)
 {
+    even__check(!r->lent);
     r->lent = p;
     r->loop->lent_in = r->loop->passes;
     even__queue_append(&r->loop->lent, &r->lending);
@@ -170,6 +174,7 @@ static bool joins(even_receiver *r, struct even__piece *p)
 
 void even__source_piece(even_receiver *r, struct even__piece *p)
 {
+    even__check(r->working);
     if (even__unlikely(r->loop->closing)) {
         p->release(p);
         return;
@@ -190,6 +195,7 @@ void even__source_piece(even_receiver *r, struct even__piece *p)
 void even__source_over(even_receiver *r, int32_t result)
 {
     bool canceled = r->canceled;
+    even__check(r->working);
     r->working = r->canceled = false;
     if (even__unlikely(r->loop->closing)) {
         r->wanted = false;
@@ -613,7 +619,7 @@ void even__receivers_close(even_loop *loop)
     while (!even__queue_is_empty(&loop->receivers)) {
         even_receiver *r = even__container_of(loop->receivers.next, even_receiver, all);
         even__queue_remove(&r->all);
-        r->wanted = r->readable = false;
+        r->wanted = r->readable = r->working = r->canceled = false;
         if (r->at_once) {
             fail(r, -ECANCELED);
             tell(r);
@@ -669,8 +675,14 @@ static bool is_valid(const even_loop *loop, const even_receiver *r)
 
 bool even__receivers_are_valid(even_loop *loop)
 {
-    for (const even_handle *h = loop->receivers.next; h != &loop->receivers; h = h->next)
-        if (!is_valid(loop, even__container_of(h, even_receiver, all)))
+    size_t lent_bytes = 0;
+    if (!even__list_is_valid(loop, &loop->receivers) || !even__list_is_valid(loop, &loop->lent))
+        return false;
+    for (const even_handle *h = loop->receivers.next; h != &loop->receivers; h = h->next) {
+        const even_receiver *r = even__container_of(h, even_receiver, all);
+        if (!is_valid(loop, r))
             return false;
-    return true;
+        lent_bytes += r->lasting ? r->lent->size : 0;
+    }
+    return lent_bytes == loop->lent_bytes;
 }
