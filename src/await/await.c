@@ -75,6 +75,7 @@ static int deliver(struct even__task *t, even_awaitable *x, const void *site)
 static inline __attribute__((always_inline)) void suspend_on(struct even__task *t, even_awaitable *x, const void *site)
 {
     even__trace(WAITS, .loop = t->loop, .task = t->object, .object = x, .site = site);
+    even__check_slow(t == even__thread.task && (!t->waits_for || t->waits_for == x) && t->wake.next);
     t->waits_for = x;
     t->finished_awaits = 0;
     even__task_suspend(t);
@@ -124,6 +125,7 @@ static even__returns_after_switch int suspend_until_done(struct even__task *t, e
 static inline __attribute__((always_inline)) int over(struct even__task *t, even_awaitable *x)
 {
     int status = t->last_status = x->status;
+    even__check_slow(x->state == EVEN_ACTIVE || (x->state == EVEN_DONE && x->kind->yields));
 #ifndef EVEN__ASAN
     /* Nobody else refers to it: it is given back already. What a cell holds stays until it is used again, and the last 64 are
      * held back, so that the caller still reads the result; it sees that the object is spent, and has no reference to drop. */
@@ -200,6 +202,7 @@ static inline __attribute__((always_inline)) int await_inline(struct even__task 
     x->by.parent = t->innermost;
     t->innermost = x;
     even__body_run(x);
+    even__check_slow(t->innermost == x);
     t->innermost = x->by.parent;
     return over(t, x);
 }

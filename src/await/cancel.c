@@ -48,6 +48,7 @@ static void break_wait(struct even__task *t)
 
 static void note_request(struct even__task *t)
 {
+    even__check_slow(t->object->state == EVEN_ACTIVE);
     t->cancelling++;
     even__trace(CANCEL, .loop = t->loop, .task = t->object, .object = even__current_object());
 }

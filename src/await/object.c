@@ -161,6 +161,7 @@ static even__noinline void report_never_fetched(even_awaitable *x)
 
 static inline void free_object(even_awaitable *x)
 {
+    even__check_slow(x->refs == 0 && x->state != EVEN_SPENT);
     if (even__is_task(x))
         even__task_free(x->by.task);
     x->state = EVEN_SPENT;

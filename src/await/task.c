@@ -166,6 +166,7 @@ static even__noinline void report_went_on(struct even__task *t)
 
 void even__task_ended(struct even__task *t)
 {
+    even__check_slow(t->object->state == EVEN_DONE);
     even__queue_remove(&t->all);
     if (t->wake.next)
         even__queue_remove(&t->wake);
@@ -181,6 +182,7 @@ static void task_over(struct even__task *t, int status)
         even__stack_put(t->stack);
         t->stack = NULL;
     }
+    even__check_slow(t != even__thread.task);
     even__complete(t->object, status);  /* ends the task, too */
 }
 
@@ -196,6 +198,7 @@ static even__noinline void report_stack_size(struct even__task *t)
 static even__noinline bool first_step(struct even__task *t)
 {
     int error;
+    even__check_slow(!t->stack && !t->waits_for);
     t->started = true;
     if (even__unlikely(t->must_cancel)) {   /* its body never runs */
         t->must_cancel = false;
@@ -238,6 +241,7 @@ even__returns_after_switch void even__task_step(even_handle *h)
 {
     struct even__task *t = even__container_of(h, struct even__task, wake);
 
+    even__check_slow(!even__thread.task && !t->over && t->object->state == EVEN_ACTIVE && t->loop == even__thread.loop);
     even__trace(STEP, .loop = t->loop, .task = t->object, .value = t->started);
     if (even__unlikely(!t->plain) && !t->started && !first_step(t))
         return;

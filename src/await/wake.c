@@ -56,7 +56,7 @@ void even__wake_waiters_here(even_awaitable *x)
 
 void even__complete(even_awaitable *x, int status)
 {
-    even__check_slow(x->state == EVEN_ACTIVE);
+    even__check(x->state == EVEN_ACTIVE);
     x->state = EVEN_DONE;
     if (even__unlikely(status < 0))
         even__set_failure(x, status);
@@ -169,6 +169,7 @@ void even__add_waiter(even_awaitable *x, even_handle *h, even_loop *loop)
         return;
     }
     even_handle *first = x->waiters;
+    even__check_slow(x->state != EVEN_SPENT && !h->next);
     if (!first) {
         x->waiters = h->next = h->prev = h;
         return;
