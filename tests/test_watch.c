@@ -368,3 +368,37 @@ TEST(a_number_closed_elsewhere_starts_anew_where_the_loop_can_tell)
     close(client);
     close(fd);
 }
+
+static void forgotten(even_op *op)
+{
+    (void)op;
+}
+
+/* Its registration changes when it is gone already: closed by close(2) under those who wait, which is the program's mistake. They
+ * are told all the same. */
+TEST(a_registration_that_is_refused_is_told, .on = TEST_EPOLL, .no_faults = true)
+{
+    int pair[2];
+    struct wop sends;
+    struct look in = { .then = NULL };
+    even_op urgent;
+    open_loop();
+    unix_pair(pair);
+    fill(pair[0]);
+    assert_int_equal(look_at(&in, pair[0], POLLIN), 0);
+    even_op_send(expect(&sends), pair[0], "x", 1, 0);
+    even_op_init(&urgent, loop, NULL);
+    urgent.complete = forgotten;
+    even_op_poll(&urgent, pair[0], POLLPRI);
+    steps(2);
+    close(pair[0]);
+    even_op_cancel(&urgent);
+    assert_true(even__loop_is_valid(loop));
+    steps(2);
+    assert_int_equal(sends.op.result, -EBADF);
+    assert_int_equal(waiting, 0);
+    assert_int_equal(in.times, 1);
+    even_watch_stop(&in.watch);
+    close_loop();
+    close(pair[1]);
+}

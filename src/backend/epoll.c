@@ -83,7 +83,7 @@ static void dispatch(even_loop *loop, const struct epoll_event *event)
             if (w && (list == EVEN__IN || w != s->watch[EVEN__IN]) && (seen & (w->events | unasked)))
                 even__watch_ready(w, (int)(seen & (w->events | unasked)));
         }
-        even__epoll_update(loop, fd, s, false);     /* what operations no longer want would be told for ever */
+        even__epoll_update_or_end(loop, fd, s);     /* what operations no longer want would be told for ever */
     }
 }
 

@@ -77,6 +77,10 @@ void even__epoll_finish_all(struct even__epoll_state *e, struct even__epoll_slot
 uint32_t even__epoll_wanted(const struct even__epoll_slot *s);    /* as what it should be registered */
 /* Register what is wanted. `make_sure`: even if it stands registered so; the number may have another meaning now. */
 int even__epoll_update(even_loop *loop, int fd, struct even__epoll_slot *s, bool make_sure);
+/* The same; if that fails, all who wait for the descriptor are told. */
+void even__epoll_update_or_end(even_loop *loop, int fd, struct even__epoll_slot *s);
+/* That failed: who waits for what is not registered would wait for ever. */
+void even__epoll_refused(even_loop *loop, struct even__epoll_slot *s, int rc);
 void even__epoll_forget(even_loop *loop, int fd);   /* the number will mean, or means already, another file */
 
 /* epoll_op.c */

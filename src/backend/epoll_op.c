@@ -132,10 +132,8 @@ static void wait_for(even_loop *loop, even_op *op, bool make_sure)
     if (list == EVEN__ANY)
         s->polled = (s->pending[EVEN__ANY] ? s->polled : 0) | even__epoll_asked(op);
     even__chain_append(&s->pending[list], op);
-    if ((rc = even__epoll_update(loop, op->fd, s, make_sure)) < 0) {
-        even__chain_remove(&s->pending[list], op);
-        even__epoll_finish(e, op, rc);
-    }
+    if ((rc = even__epoll_update(loop, op->fd, s, make_sure)) < 0)
+        even__epoll_refused(loop, s, rc);
 }
 
 int even__epoll_close_descriptor(even_loop *loop, int fd)
@@ -222,7 +220,7 @@ void even__epoll_cancel(even_loop *loop, even_op *op)
     if (s->pending[list] && does_not_wait(s->pending[list]))    /* its turn has come */
         even__epoll_run_list(loop, s, list);
     if (even__epoll_is_watched(s))
-        even__epoll_update(loop, op->fd, s, false);
+        even__epoll_update_or_end(loop, op->fd, s);
 }
 
 ssize_t even__epoll_receive(even_loop *loop, even_op *op, void *buffer, size_t length)

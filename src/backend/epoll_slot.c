@@ -76,6 +76,21 @@ int even__epoll_update(even_loop *loop, int fd, struct even__epoll_slot *s, bool
     return rc;
 }
 
+void even__epoll_update_or_end(even_loop *loop, int fd, struct even__epoll_slot *s)
+{
+    int rc = even__epoll_update(loop, fd, s, false);
+    if (even__unlikely(rc < 0))
+        even__epoll_refused(loop, s, rc);
+}
+
+void even__epoll_refused(even_loop *loop, struct even__epoll_slot *s, int rc)
+{
+    even__epoll_finish_all(loop->backend_state, s, rc);
+    for (int i = EVEN__IN; i <= EVEN__OUT; i++)
+        if (s->watch[i])
+            even__watch_ready(s->watch[i], EPOLLERR);
+}
+
 void even__epoll_forget(even_loop *loop, int fd)
 {
     struct even__epoll_slot *s = even__epoll_find(loop->backend_state, fd);

@@ -30,6 +30,7 @@ int even__epoll_watch(even_loop *loop, even_watch *w)
             s->watch[EVEN__IN] = NULL;
         if (out)
             s->watch[EVEN__OUT] = NULL;
+        even__epoll_refused(loop, s, rc);
     }
     return rc;
 }
@@ -38,13 +39,11 @@ void even__epoll_unwatch(even_loop *loop, even_watch *w)
 {
     struct even__epoll_state *e = loop->backend_state;
     struct even__epoll_slot *s = even__epoll_find(e, w->fd);
-    int rc;
 
     if (s->watch[EVEN__IN] != w && s->watch[EVEN__OUT] != w)
         return;     /* its descriptor was closed before it */
     for (int list = EVEN__IN; list <= EVEN__OUT; list++)
         if (s->watch[list] == w)
             s->watch[list] = NULL;
-    if ((rc = even__epoll_update(loop, w->fd, s, false)) < 0)
-        even__epoll_finish_all(e, s, rc);
+    even__epoll_update_or_end(loop, w->fd, s);
 }
