@@ -17,9 +17,9 @@ struct handle_layout {
     size_t slots_count, timer_only;         /* the first of them are a timer's alone */
 };
 
-/* Of asyncio's flow-control class, the base of all that writes: its marks. */
+/* Of asyncio's flow-control class, the base of all that writes: its marks, and what get_extra_info() knows. */
 struct flow_layout {
-    Py_ssize_t paused, high, low;
+    Py_ssize_t paused, high, low, extra;
 };
 
 #define SLOT(o, where) (*(PyObject **)(void *)((char *)(o) + (where)))

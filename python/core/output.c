@@ -10,7 +10,7 @@ int output_find_slots(struct state *state, PyObject *base)
 {
     struct flow_layout *at = &state->flow;
     return slot_offset(base, "_protocol_paused", &at->paused) == 0 && slot_offset(base, "_high_water", &at->high) == 0 &&
-                   slot_offset(base, "_low_water", &at->low) == 0
+                   slot_offset(base, "_low_water", &at->low) == 0 && slot_offset(base, "_extra", &at->extra) == 0
                ? 0
                : -1;
 }

@@ -5,6 +5,7 @@
  * a send, while there is some. Each holds a reference of the transport: its memory must stay until the core says that the
  * operation is over. What comes in while reading is paused is kept by the receiver. */
 #include "transport.h"
+#include "addresses.h"
 #include "output.h"
 #include "sock.h"
 #include "streams.h"
@@ -22,6 +23,7 @@ struct transport {
     struct loop *loop;                  /* NULL before _open() */
     PyObject *protocol;                 /* NULL once the connection is lost */
     PyObject *sock, *server, *empty_waiter;     /* the Python half's */
+    void *addresses;                    /* `_extra` is made of them when somebody asks for it; NULL: it is there */
     even_receiver receiver;
     int fd;
     /* coming in */
@@ -437,6 +439,126 @@ static PyObject *resume_reading(PyObject *self, PyObject *unused)
     return held_log(&t->out.held, "resumes reading");
 }
 
+/* ---- what get_extra_info() knows ---- */
+
+static PyObject **extra_slot(PyObject *self)
+{
+    return &SLOT(self, state_of_type(Py_TYPE(self))->flow.extra);
+}
+
+static void forget_addresses(struct transport *t)
+{
+    addresses_free(t->addresses);
+    t->addresses = NULL;
+}
+
+/* _keep_addresses(what accept() gave for the peer's, or None): true if the rest of `_extra` can be made later. */
+static PyObject *keep_addresses(PyObject *self, PyObject *peer)
+{
+    struct transport *t = part_of(self);
+    void *addresses = t->addresses ? NULL : addresses_of(t->fd, peer);
+    if (!addresses)
+        Py_RETURN_FALSE;
+    t->addresses = addresses;
+    Py_CLEAR(*extra_slot(self));    /* only: what is needed of it was kept */
+    Py_RETURN_TRUE;
+}
+
+/* _let_go_of_socket(): it is closed. For `_extra`, as long as nobody has asked for that, it stays in its place. */
+static PyObject *let_go_of_socket(PyObject *self, PyObject *unused)
+{
+    struct transport *t = part_of(self);
+    (void)unused;
+    PyObject *sock = t->sock;
+    t->sock = NULL;
+    if (t->addresses)
+        Py_XSETREF(*extra_slot(self), sock);    /* only: there was none */
+    else
+        Py_XDECREF(sock);    /* only: it is not used any more */
+    Py_RETURN_NONE;
+}
+
+static PyObject *get_extra(PyObject *self, void *unused);
+
+static PyObject *make_extra(PyObject *self, struct transport *t)
+{
+    PyObject *kept = *extra_slot(self), *sock = kept ? kept : t->sock, *extra = NULL;
+    PyObject *local = addresses_local(t->addresses), *peer = local ? addresses_peer(t->addresses) : NULL;
+    if (peer)       /* again: below */
+        extra = PyObject_CallMethod(self, "_make_extra", "OOO", sock ? sock : Py_None, local, peer);
+    Py_XDECREF(local);
+    Py_XDECREF(peer);
+    if (extra && t->addresses) {
+        forget_addresses(t);
+        Py_XSETREF(*extra_slot(self), extra);    /* only: it returns what is there now */
+    } else {
+        Py_XDECREF(extra);      /* it was made, or set, meanwhile */
+        if (!extra)
+            return NULL;
+    }
+    return get_extra(self, NULL);    /* only: as above */
+}
+
+static PyObject *get_extra(PyObject *self, void *unused)
+{
+    struct transport *t = part_of(self);
+    (void)unused;
+    if (t->addresses)
+        return make_extra(self, t);
+    PyObject *extra = *extra_slot(self);
+    if (!extra)
+        PyErr_SetString(PyExc_AttributeError, "_extra");
+    return Py_XNewRef(extra);
+}
+
+static int set_extra(PyObject *self, PyObject *value, void *unused)
+{
+    (void)unused;
+    forget_addresses(part_of(self));
+    Py_XSETREF(*extra_slot(self), Py_XNewRef(value));    /* only: all is set */
+    return 0;
+}
+
+/* Is it a name of what can be made later? */
+static bool is_kept(PyObject *name)
+{
+    static const char *const names[] = { "peername", "sockname", "socket" };
+    for (size_t i = 0; PyUnicode_CheckExact(name) && i < sizeof names / sizeof *names; i++)
+        if (PyUnicode_CompareWithASCIIString(name, names[i]) == 0)
+            return true;
+    return !PyUnicode_CheckExact(name);     /* its class may say that it is equal to one */
+}
+
+static PyObject *get_extra_info(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    PyObject *name = n > 0 ? args[0] : NULL, *otherwise = n > 1 ? args[1] : NULL;
+    Py_ssize_t given = n;
+    for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); i++, given++) {
+        PyObject *key = PyTuple_GET_ITEM(names, i);
+        PyObject **to = PyUnicode_CompareWithASCIIString(key, "name") == 0 ? &name
+                        : PyUnicode_CompareWithASCIIString(key, "default") == 0 ? &otherwise : NULL;
+        if (!to || *to)
+            return PyErr_Format(PyExc_TypeError, "get_extra_info() got an unexpected argument '%U'", key);
+        *to = args[n + i];
+    }
+    if (!name || given > 2)
+        return PyErr_Format(PyExc_TypeError, "get_extra_info() takes a name, and perhaps a default");
+    if (!otherwise)
+        otherwise = Py_None;
+    if (part_of(self)->addresses && !is_kept(name))
+        return Py_NewRef(otherwise);
+    PyObject *extra = get_extra(self, NULL), *found = NULL;
+    if (extra && PyDict_CheckExact(extra)) {
+        found = Py_XNewRef(PyDict_GetItemWithError(extra, name));
+        if (!found && !PyErr_Occurred())
+            found = Py_NewRef(otherwise);
+    } else if (extra) {
+        found = PyObject_CallMethod(extra, "get", "OO", name, otherwise);    /* only: it is what it returns */
+    }
+    Py_XDECREF(extra);
+    return found;
+}
+
 /* ---- for the Python half ---- */
 
 /* _open(loop, descriptor, context or None), once, before all else */
@@ -575,6 +697,7 @@ static void transport_dealloc(PyObject *o)
     PyTypeObject *type = Py_TYPE(o);
     PyObject_GC_UnTrack(o);
     transport_clear(o);
+    forget_addresses(t);
     Py_CLEAR(t->out.held.context);
     output_free(&t->out);
     if (t->loop)
@@ -593,12 +716,21 @@ static const PyMethodDef methods[] = {
     { "resume_reading", resume_reading, METH_NOARGS, "What has come meanwhile comes first." },
     { "get_protocol", get_protocol, METH_NOARGS, "The protocol; None once the connection is lost." },
     { "set_protocol", set_protocol, METH_O, "From now on another protocol's." },
+    { "get_extra_info", (PyCFunction)(void (*)(void))get_extra_info, METH_FASTCALL | METH_KEYWORDS,
+      "get_extra_info($self, name, default=None)\n--\n\nWhat is known of the connection: socket, sockname, peername." },
+    { "_keep_addresses", keep_addresses, METH_O, NULL },
+    { "_let_go_of_socket", let_go_of_socket, METH_NOARGS, NULL },
     { "_open", open_, METH_VARARGS, NULL },
     { "_begin_reading", begin_reading, METH_NOARGS, NULL },
     { "_stop_reading", stop_reading, METH_NOARGS, NULL },
     { "_stop_writing", stop_writing, METH_NOARGS, NULL },
     { "_flush_now", flush_now, METH_NOARGS, NULL },
     { "_send_last", send_last, METH_NOARGS, NULL },
+    { 0 },
+};
+
+static const PyGetSetDef attributes[] = {
+    { "_extra", get_extra, set_extra, NULL, NULL },
     { 0 },
 };
 
@@ -618,6 +750,7 @@ static PyTypeObject *derive(PyObject *module, PyTypeObject *base)
     PyType_Slot slots[] = {
         { Py_tp_dealloc, transport_dealloc }, { Py_tp_traverse, transport_traverse }, { Py_tp_clear, transport_clear },
         { Py_tp_methods, (void *)methods }, { Py_tp_members, (void *)members }, { Py_tp_setattro, transport_setattr },
+        { Py_tp_getset, (void *)attributes },
         { 0, NULL },
     };
     PyType_Spec spec = {

@@ -17,6 +17,8 @@ from ._support import call_soon_all, tell_of_fatal_error
 # 3.12 and later tell the server which transport it is.
 _attach_takes_transport = len(inspect.signature(asyncio.base_events.Server._attach).parameters) > 1
 
+_PlainSocket = socket.socket        # as it is now: tests of programs put something else there
+
 
 class _Socket(trsock.TransportSocket):
     """What get_extra_info("socket") gives: whoever shuts it down means after what was written."""
@@ -45,16 +47,6 @@ class SocketTransport(_core.SocketTransport):
     def __init__(self, loop, sock, protocol, waiter=None, extra=None, server=None, context=None):
         super().__init__(extra, loop)
         self._context = context         # what all is called in; None: as asyncio before 3.15 does it
-        self._extra["socket"] = _Socket(sock, self)
-        try:
-            self._extra["sockname"] = sock.getsockname()
-        except OSError:
-            self._extra["sockname"] = None
-        if "peername" not in self._extra:
-            try:
-                self._extra["peername"] = sock.getpeername()
-            except OSError:
-                self._extra["peername"] = None
         if server is not None:
             server._attach(self) if _attach_takes_transport else server._attach()
             self._server = server
@@ -64,6 +56,9 @@ class SocketTransport(_core.SocketTransport):
             self._leave_server()
             raise
         self._sock = sock
+        if type(sock) is not _PlainSocket or extra and extra.keys() != {"peername"} or not self._keep_addresses(
+                extra["peername"] if extra else None):
+            self._ask_for_extra(sock)
         self.set_protocol(protocol)
         loop._transports[self._sock_fd] = self
         asyncio.base_events._set_nodelay(sock)
@@ -74,6 +69,26 @@ class SocketTransport(_core.SocketTransport):
         except BaseException:
             self._leave_server()
             raise
+
+    # ---- what get_extra_info() knows ----
+
+    def _make_extra(self, sock, sockname, peername):
+        """When somebody asks."""
+        return {"peername": peername, "socket": _Socket(sock, self), "sockname": sockname}
+
+    def _ask_for_extra(self, sock):
+        """At once: of a socket whose addresses are not the internet's, or whose class is the program's."""
+        extra = self._extra
+        extra["socket"] = _Socket(sock, self)
+        try:
+            extra["sockname"] = sock.getsockname()
+        except OSError:
+            extra["sockname"] = None
+        if "peername" not in extra:
+            try:
+                extra["peername"] = sock.getpeername()
+            except OSError:
+                extra["peername"] = None
 
     def __repr__(self):
         info = [type(self).__name__]
@@ -204,7 +219,7 @@ class SocketTransport(_core.SocketTransport):
                 self._protocol.connection_lost(exc)
         finally:
             self._sock.close()
-            self._sock = None
+            self._let_go_of_socket()
             self._protocol = None
             self._loop = None
             self._leave_server()
