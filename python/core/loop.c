@@ -567,6 +567,7 @@ static void loop_dealloc(PyObject *o)
     Py_XDECREF(as_loop(o)->module);
     PyMem_RawFree(as_loop(o)->scratch);
     PyMem_RawFree(as_loop(o)->fd_flags);
+    PyMem_RawFree(as_loop(o)->transports);
     type->tp_free(o);
     Py_DECREF(type);
 }
@@ -675,6 +676,9 @@ static const PyMethodDef methods[] = {
     { "_recv", (PyCFunction)(void (*)(void))loop_recv, METH_FASTCALL, NULL },
     { "_send", (PyCFunction)(void (*)(void))loop_send, METH_FASTCALL, NULL },
     { "_forget_fd", loop_forget_fd, METH_O, NULL },
+    { "_transport_of", loop_transport_of, METH_O, NULL },
+    { "_set_transport", (PyCFunction)(void (*)(void))loop_set_transport, METH_FASTCALL, NULL },
+    { "_transports_known", loop_transports_known, METH_NOARGS, NULL },
     { "_pipe", loop_pipe, METH_NOARGS, NULL },
     { "_watch_child", (PyCFunction)(void (*)(void))loop_watch_child, METH_FASTCALL, NULL },
     { "_jobs", jobs, METH_O, NULL },

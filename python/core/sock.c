@@ -1,6 +1,7 @@
 /* What sock_recv and sock_sendall of evenloop.Loop stand on: a try that does not wait, and an object that does. */
 #include "sock.h"
 #include "held.h"
+#include "transport.h"
 #include <poll.h>
 #include <structmember.h>
 #include <sys/socket.h>
@@ -51,6 +52,80 @@ PyObject *loop_forget_fd(PyObject *self, PyObject *o)
     if (fd < 0)
         return NULL;
     fd_gets_transport(as_loop(self), fd);
+    Py_RETURN_NONE;
+}
+
+/* The table of transports has room for such a descriptor. */
+static bool transports_reach(struct loop *loop, int fd)
+{
+    if (fd < loop->transports_count)
+        return true;
+    int n = fd < 64 ? 64 : fd + fd / 4;
+    PyObject **larger = PyMem_RawRealloc(loop->transports, (size_t)n * sizeof *larger);
+    if (!larger) {
+        PyErr_NoMemory();
+        return false;
+    }
+    memset(larger + loop->transports_count, 0, (size_t)(n - loop->transports_count) * sizeof *larger);
+    loop->transports = larger;
+    loop->transports_count = n;
+    return true;
+}
+
+int fd_set_transport(struct loop *loop, int fd, PyObject *transport)
+{
+    if (!transports_reach(loop, fd))
+        return -1;
+    loop->transports[fd] = transport;
+    return 0;
+}
+
+void fd_lose_transport(struct loop *loop, int fd, PyObject *transport)
+{
+    if (fd < loop->transports_count && loop->transports[fd] == transport)
+        loop->transports[fd] = NULL;
+}
+
+static int descriptor_number(PyObject *o)
+{
+    int overflow;
+    long fd = PyLong_Check(o) ? PyLong_AsLongAndOverflow(o, &overflow) : -1;
+    return fd >= 0 && fd <= INT_MAX ? (int)fd : -1;
+}
+
+PyObject *loop_transport_of(PyObject *self, PyObject *o)
+{
+    struct loop *loop = as_loop(self);
+    int fd = descriptor_number(o);
+    PyObject *transport = fd >= 0 && fd < loop->transports_count ? loop->transports[fd] : NULL;
+    /* One without references is just ending: what is called meanwhile is not to have it. */
+    return Py_NewRef(transport && Py_REFCNT(transport) > 0 ? transport : Py_None);
+}
+
+PyObject *loop_transports_known(PyObject *self, PyObject *unused)
+{
+    struct loop *loop = as_loop(self);
+    PyObject *list = PyList_New(0);
+    (void)unused;
+    for (int fd = 0; list && fd < loop->transports_count; fd++) {
+        if (!loop->transports[fd] || Py_REFCNT(loop->transports[fd]) == 0)
+            continue;
+        PyObject *number = PyLong_FromLong(fd);
+        if (!number || PyList_Append(list, number) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(number);
+    }
+    return list;
+}
+
+PyObject *loop_set_transport(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    struct loop *loop = as_loop(self);
+    int fd = n == 2 ? descriptor_number(args[0]) : -1;
+    if (fd < 0 || (args[1] != Py_None && !transport_has(args[1], loop, fd)))
+        return PyErr_Format(PyExc_TypeError, "_set_transport(descriptor, the transport that has it, or None)");
+    if (fd_set_transport(loop, fd, args[1] == Py_None ? NULL : args[1]) < 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 

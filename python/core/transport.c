@@ -578,7 +578,8 @@ static PyObject *open_(PyObject *self, PyObject *args)
     /* again: its handles may be cancelled by methods of the program's */
     if (!loop_check_here(as_loop(loop)) || watch_forget(as_loop(loop), fd) < 0)
         return NULL;
-    if (!loop_check_here(as_loop(loop)) || held_set_context(&t->out.held, context) < 0)
+    if (!loop_check_here(as_loop(loop)) || held_set_context(&t->out.held, context) < 0 ||
+        fd_set_transport(as_loop(loop), fd, self) < 0)
         return NULL;
     held_init(&t->out.held, as_loop(loop), self, &kind);
     t->loop = as_loop(Py_NewRef(loop));
@@ -648,6 +649,11 @@ bool transport_is_usual(struct state *state, PyObject *o)
     return is_of(o, &state->transports) && !part_of(o)->patched;
 }
 
+bool transport_has(PyObject *o, const struct loop *loop, int fd)
+{
+    return PyObject_TypeCheck(o, loop->state->transport_type) && part_of(o)->loop == loop && part_of(o)->fd == fd;
+}
+
 bool transport_is_closing(PyObject *o)
 {
     return part_of(o)->closing;
@@ -700,8 +706,10 @@ static void transport_dealloc(PyObject *o)
     forget_addresses(t);
     Py_CLEAR(t->out.held.context);
     output_free(&t->out);
-    if (t->loop)
+    if (t->loop) {
         even_receiver_clear(&t->receiver);
+        fd_lose_transport(t->loop, t->fd, o);
+    }
     Py_CLEAR(t->loop);
     type->tp_free(o);
     Py_DECREF(type);

@@ -14,7 +14,7 @@ from ._children import SubprocessTransport, can_watch_children, watch_child
 from ._datagram import FAMILIES, DatagramTransport
 from ._nested import Ready, Selector
 from ._pipe import ReadPipeTransport, WritePipeTransport
-from ._transport import SocketTransport
+from ._transport import SocketTransport, Transports
 
 
 _Socket = socket.socket         # as it is now: tests of programs put something else there, which need not be a class
@@ -57,6 +57,14 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
     def _close_self_pipe(self):
         if self._ssock is not None:
             super()._close_self_pipe()
+
+    @property
+    def _transports(self):
+        return Transports(self, self._other_transports)
+
+    @_transports.setter
+    def _transports(self, value):   # asyncio's __init__() makes a dict, of weak references
+        self._other_transports = value
 
     @property
     def _ready(self):

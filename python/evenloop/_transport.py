@@ -3,6 +3,7 @@
 Follows asyncio's selector_events._SelectorSocketTransport, in the order of its calls and in its messages.
 """
 import asyncio
+import collections.abc
 import inspect
 import socket
 import sys
@@ -36,6 +37,38 @@ class _Socket(trsock.TransportSocket):
         super().shutdown(how)
 
 
+class Transports(collections.abc.MutableMapping):
+    """A loop's transports by descriptor, as long as somebody has them. Ours it knows itself; those of asyncio's stand in a dict."""
+
+    __slots__ = ("_loop", "_others")
+
+    def __init__(self, loop, others):
+        self._loop, self._others = loop, others
+
+    def __getitem__(self, fd):
+        transport = self._loop._transport_of(fd)
+        return self._others[fd] if transport is None else transport
+
+    def __setitem__(self, fd, transport):
+        if isinstance(transport, SocketTransport):
+            self._loop._set_transport(fd, transport)
+        else:
+            self._loop._set_transport(fd, None)
+            self._others[fd] = transport
+
+    def __delitem__(self, fd):
+        if fd not in self:
+            raise KeyError(fd)
+        self._loop._set_transport(fd, None)
+        self._others.pop(fd, None)
+
+    def __iter__(self):
+        return iter({**dict.fromkeys(self._loop._transports_known()), **dict.fromkeys(self._others)})
+
+    def __len__(self):
+        return sum(1 for _ in self)
+
+
 class SocketTransport(_core.SocketTransport):
     """asyncio's transport of a connected stream socket."""
 
@@ -60,7 +93,6 @@ class SocketTransport(_core.SocketTransport):
                 extra["peername"] if extra else None):
             self._ask_for_extra(sock)
         self.set_protocol(protocol)
-        loop._transports[self._sock_fd] = self
         asyncio.base_events._set_nodelay(sock)
 
         try:

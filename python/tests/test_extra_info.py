@@ -149,6 +149,28 @@ class ExtraInfo(LoopTest):
                 self.assertRaises(TypeError, call)
         self.on_loops(program)
 
+    def test_a_loop_knows_who_has_a_descriptor(self):
+        async def program():
+            transport, _ = await self.connected()
+            loop, fd = asyncio.get_running_loop(), transport._sock_fd
+            self.assertRaisesRegex(RuntimeError, "is used by transport", loop.add_reader, fd, print)
+            self.assertIs(loop._transports[fd], transport)
+            self.assertIn(transport, list(loop._transports.values()))
+            del loop._transports[fd]
+            self.assertNotIn(fd, loop._transports)
+            self.assertRaises(KeyError, loop._transports.__delitem__, fd)
+            loop._transports[fd] = transport
+            asked = []
+            gone = weakref.ref(transport, lambda gone: asked.append(loop._transports.get(fd)))
+            transport.abort()
+            await transport.get_protocol().lost
+            self.opened.clear()
+            del transport
+            await until(lambda: (gc.collect(), gone())[1] is None)
+            self.assertEqual(asked, [None])
+            self.assertNotIn(fd, loop._transports)
+        self.on_loops(program)
+
     def test_the_socket_does_not_hold_the_transport(self):
         async def program():
             transport, client = await self.connected()
