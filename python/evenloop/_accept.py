@@ -9,9 +9,14 @@ from asyncio.log import logger
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
+# In one turn: each has a task until it has its transport, so that memory for so many of them stays behind; what is left has not
+# long to wait.
+TOGETHER = 64
+
+
 def accept_connections(loop, protocol_factory, sock, sslcontext=None, server=None, backlog=100, *rest):
     """Accept what waits, a backlog of it at most. `rest`: two time-outs, and since 3.15 the server's context."""
-    for _ in range(backlog + 1):
+    for _ in range(min(backlog + 1, TOGETHER)):
         if sock.fileno() < 0:       # an eager task closed the server
             return
         try:

@@ -38,7 +38,7 @@ class _Socket(trsock.TransportSocket):
 
 
 class Transports(collections.abc.MutableMapping):
-    """A loop's transports by descriptor, as long as somebody has them. Ours it knows itself; those of asyncio's stand in a dict."""
+    """A loop's transports by descriptor, as long as somebody has them: ours, which it knows itself, and asyncio's."""
 
     __slots__ = ("_loop", "_others")
 

@@ -48,6 +48,22 @@ class Accept(LoopTest):
                 client.setblocking(False)
             yield clients, lambda: [client.connect_ex(address) for client in clients]
 
+    def test_a_crowd_is_accepted_by_and_by(self):
+        async def program():
+            loop, protocols, most = asyncio.get_running_loop(), Factory(False), 0
+            server = await loop.create_server(protocols, "127.0.0.1", 0, backlog=400)
+            with self.clients(server.sockets[0].getsockname(), 300) as (clients, connect):
+                connect()
+                while protocols.connected() < 300:
+                    await asyncio.sleep(0)
+                    most = max(most, len(asyncio.all_tasks()))
+                for protocol in protocols.made:
+                    protocol.transport.abort()
+                await asyncio.gather(*(protocol.lost for protocol in protocols.made))
+            server.close()
+            self.assertLess(most, 250)      # tasks: each lives for three turns, and takes memory
+        self.on_both(program)
+
     def test_without_descriptors_it_tells_once_and_goes_on_later(self):
         async def program():
             loop, protocols = asyncio.get_running_loop(), Factory(False)
