@@ -519,14 +519,20 @@ static int set_extra(PyObject *self, PyObject *value, void *unused)
     return 0;
 }
 
-/* Is it a name of what can be made later? */
-static bool is_kept(PyObject *name)
+/* The socket is the same one each time. A name that is no plain string may be equal to one. */
+static bool needs_extra(PyObject *name)
 {
-    static const char *const names[] = { "peername", "sockname", "socket" };
-    for (size_t i = 0; PyUnicode_CheckExact(name) && i < sizeof names / sizeof *names; i++)
-        if (PyUnicode_CompareWithASCIIString(name, names[i]) == 0)
-            return true;
-    return !PyUnicode_CheckExact(name);     /* its class may say that it is equal to one */
+    return !PyUnicode_CheckExact(name) || PyUnicode_CompareWithASCIIString(name, "socket") == 0;
+}
+
+/* Of what is kept as bytes: an address is made anew each time, so that a program that asks once need not hold it for good. */
+static PyObject *kept_info(const struct transport *t, PyObject *name, PyObject *otherwise)
+{
+    if (PyUnicode_CompareWithASCIIString(name, "peername") == 0)
+        return addresses_peer(t->addresses);
+    if (PyUnicode_CompareWithASCIIString(name, "sockname") == 0)
+        return addresses_local(t->addresses);
+    return Py_NewRef(otherwise);
 }
 
 static PyObject *get_extra_info(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
@@ -545,8 +551,8 @@ static PyObject *get_extra_info(PyObject *self, PyObject *const *args, Py_ssize_
         return PyErr_Format(PyExc_TypeError, "get_extra_info() takes a name, and perhaps a default");
     if (!otherwise)
         otherwise = Py_None;
-    if (part_of(self)->addresses && !is_kept(name))
-        return Py_NewRef(otherwise);
+    if (part_of(self)->addresses && !needs_extra(name))
+        return kept_info(part_of(self), name, otherwise);
     PyObject *extra = get_extra(self, NULL), *found = NULL;
     if (extra && PyDict_CheckExact(extra)) {
         found = Py_XNewRef(PyDict_GetItemWithError(extra, name));

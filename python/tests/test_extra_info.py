@@ -66,6 +66,8 @@ class ExtraInfo(LoopTest):
     def check(self, transport, client):
         self.assertEqual(transport.get_extra_info("peername"), client.getsockname())
         self.assertEqual(transport.get_extra_info("sockname"), client.getpeername())
+        self.assertEqual(transport.get_extra_info("peername"), client.getsockname())
+        self.assertEqual(type(transport.get_extra_info("sockname")), type(client.getpeername()))
         sock = transport.get_extra_info("socket")
         self.assertIs(sock, transport.get_extra_info(name="socket"))
         self.assertEqual((sock.fileno(), sock.family, sock.type),
@@ -79,6 +81,20 @@ class ExtraInfo(LoopTest):
         async def program():
             for family in (socket.AF_INET, socket.AF_UNIX) + (socket.AF_INET6,) * has_ipv6():
                 self.check(*await self.connected(family))
+        self.on_loops(program)
+
+    def test_addresses_as_they_are_written(self):
+        async def program():
+            for host in "127.0.0.1", "127.10.200.9", "127.255.99.100":
+                with socket.create_server((host, 0)) as listener:
+                    transport, protocol = await asyncio.get_running_loop().create_connection(
+                        Recorder, *listener.getsockname(), local_addr=("127.3.20.104", 0))
+                    self.opened.append(protocol)
+                    there, address = listener.accept()
+                    there.close()
+                    self.assertEqual(transport.get_extra_info("peername"), listener.getsockname())
+                    self.assertEqual(transport.get_extra_info("sockname"), address)
+                    await until(lambda: hasattr(self.opened[-1], "transport"))
         self.on_loops(program)
 
     def test_of_a_client(self):
