@@ -475,7 +475,7 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *keywords
         return NULL;
     PyObject *backend = keywords ? PyDict_GetItemWithError(keywords, state->str_backend) : NULL;
     PyObject *seed = keywords ? PyDict_GetItemWithError(keywords, state->str_seed) : NULL;
-    even_loop_options options = { NULL, 0 };
+    even_loop_options options = { .backend = NULL };
     if (backend && backend != Py_None && !(options.backend = PyUnicode_AsUTF8(backend)))
         return NULL;
     if (seed && seed != Py_None && (options.seed = PyLong_AsUnsignedLongLong(seed)) == (uint64_t)-1 && PyErr_Occurred())
