@@ -119,7 +119,8 @@ bool even__uring_fill(struct even__uring_state *s)
         set_data(sqe, NULL, EVEN__URING_FOR_WAKE);
         s->wake_armed = true;
     }
-    if (!even__uring_fill_cancels(s))
+    if (even__unlikely(!even__queue_is_empty(&s->canceling) || !even__queue_is_empty(&s->disarming)) &&
+        !even__uring_fill_cancels(s))
         return false;
     for (even_handle *h = s->arming.next, *next; h != &s->arming; h = next) {
         struct even__uring_record *r = even__uring_record_of(h);

@@ -41,14 +41,20 @@ bool even_receiver_is_active(const even_receiver *r)
     return is_receiving(r) || r->working;
 }
 
-/* The loop knows those that are active or keep something. */
-static void enlist(even_receiver *r)
+static even__noinline void change_list(even_receiver *r)
 {
     bool belongs = even_receiver_is_active(r) || r->first || r->lent;
     if (belongs && !r->all.next)
         even__queue_append(&r->loop->receivers, &r->all);
     else if (!belongs && r->all.next)
         even__queue_remove(&r->all);
+}
+
+/* The loop knows those that are active or keep something. */
+static inline void enlist(even_receiver *r)
+{
+    if (even__unlikely(!is_receiving(r) || !r->all.next))
+        change_list(r);
 }
 
 static void run_soon(even_receiver *r)
@@ -140,11 +146,17 @@ static struct even__piece *take_back(even_receiver *r)
     return p;
 }
 
-static void release_lent(even_receiver *r)
+static even__noinline void release_piece(even_receiver *r)
 {
     struct even__piece *p = take_back(r);
-    if (p)
-        p->release(p);
+    p->release(p);
+}
+
+static inline void release_lent(even_receiver *r)
+{
+    r->into = NULL;
+    if (r->lent)
+        release_piece(r);
 }
 
 void even__receivers_return(even_loop *loop)
@@ -326,7 +338,7 @@ static ssize_t next_kept(even_receiver *r, const void **data)
 }
 
 /* Is there something to take now? > 0; else what a take gives. */
-static ssize_t look(even_receiver *r)
+static inline ssize_t look(even_receiver *r)
 {
     const bool more = r->first || (is_receiving(r) && r->readable);
     if (!more)
@@ -479,30 +491,35 @@ static ssize_t fetch_behind(even_receiver *r)
     return n;
 }
 
+/* Up to n bytes of all that is kept: how many. */
+static inline size_t copy_kept(even_receiver *r, char *buffer, size_t n)
+{
+    size_t done = 0;
+    do {
+        struct even__piece *p = r->first;
+        const size_t part = p->length < n - done ? p->length : n - done;
+        memcpy(buffer + done, p->data, part);
+        done += part;
+        if (part < p->length) {
+            p->data += part;
+            p->length -= part;
+        } else {
+            take_first(r);
+            p->release(p);
+        }
+    } while (done < n && r->first);
+    r->taken += done;
+    return done;
+}
+
 ssize_t even__source_read(even_receiver *r, void *buffer, size_t n)
 {
     release_lent(r);
     ssize_t got = look(r);
     if (got > 0 && !r->first)
         got = n >= STRAIGHT_MIN ? fetch(r, buffer, n) : fetch_behind(r);
-    if (r->first && got > 0) {
-        size_t done = 0;
-        do {
-            struct even__piece *p = r->first;
-            const size_t part = p->length < n - done ? p->length : n - done;
-            memcpy((char *)buffer + done, p->data, part);
-            done += part;
-            if (part < p->length) {
-                p->data += part;
-                p->length -= part;
-            } else {
-                take_first(r);
-                p->release(p);
-            }
-        } while (done < n && r->first);
-        r->taken += done;
-        got = (ssize_t)done;
-    }
+    if (r->first && got > 0)
+        got = (ssize_t)copy_kept(r, buffer, n);
     enlist(r);
     return got;
 }
