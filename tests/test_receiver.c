@@ -307,6 +307,53 @@ TEST(what_is_dropped_does_not_come)
     close_both(pair);
 }
 
+/* ---- others on its descriptor ---- */
+
+static void count_ready(even_handle *h)
+{
+    (void)h;
+    even_loop_stop(loop);
+}
+
+TEST(a_watch_beside_a_receiver, .on = TEST_KERNEL)
+{
+    int pair[2];
+    struct sink in;
+    even_watch room;
+    open_loop();
+    open_pair(pair);
+    for (int i = 0; i < 4; i++) {
+        sink_init(&in, pair[0], 0);
+        in.r.handle.run = watched_run;
+        even_receiver_start(&in.r);
+        pump();
+        if (i & 1) {
+            say(pair[1], "one");
+            until_runs(&in, 1);         /* it leaves that where it is */
+        }
+        assert_int_equal(even_watch_start(loop, &room, pair[0], POLLOUT, count_ready), 0);
+        assert_int_equal(even_loop_run_forever(loop), 0);
+        if (i & 2)
+            even_watch_stop(&room);
+        if (i & 1)
+            expect_piece(&in, "one");
+        expect_nothing(&in);
+        for (int n = 0; n < 3; n++) {
+            say(pair[1], "two");
+            expect_piece(&in, "two");
+        }
+        even_watch_stop(&room);
+        say(pair[1], "three");
+        expect_piece(&in, "three");
+        even_receiver_stop(&in.r);
+        while (even_receiver_is_active(&in.r))
+            pump();
+        even_handle_cancel(&in.r.handle);
+    }
+    close_loop();
+    close_both(pair);
+}
+
 /* ---- stop and start ---- */
 
 TEST(a_stop_is_told_once_it_is_over)

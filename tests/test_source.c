@@ -13,6 +13,7 @@ struct memory {
     int32_t then;               /* and what comes after it: -EAGAIN, 0, or a failure */
     void *fetched_to;
     size_t room;
+    bool stays;                 /* at work when there is something: where not, it is started again for each */
     int starts, stops, told;
 };
 
@@ -22,8 +23,12 @@ static void memory_start(even_receiver *r)
 {
     struct memory *m = memory_of(r);
     m->starts++;
-    if (m->length || m->then != -EAGAIN)
-        even__source_over(r, 1);
+    if (m->length || m->then != -EAGAIN) {
+        if (m->stays)
+            even__source_ready(r);
+        else
+            even__source_over(r, 1);
+    }
 }
 
 static void memory_stop(even_receiver *r)
@@ -37,8 +42,11 @@ static ssize_t memory_take(even_receiver *r, void *buffer, size_t size)
     struct memory *m = memory_of(r);
     m->fetched_to = buffer;
     m->room = size;
-    if (m->length == 0)
+    if (m->length == 0) {
+        if (m->then != -EAGAIN)
+            r->working = false;
         return m->then;
+    }
     size_t n = m->length < size ? m->length : size;
     memcpy(buffer, m->data, n);
     m->data += n;
@@ -156,6 +164,64 @@ TEST(large_reads_are_fetched_where_they_go)
     assert_memory_equal(large, "abcdefgh", 8);
     assert_ptr_equal(m.fetched_to, large);
     assert_int_equal(m.room, sizeof large);
+    memory_over(&m);
+}
+
+static void comes(struct memory *m, const char *text)
+{
+    m->data = text;
+    m->length = strlen(text);
+    even__source_ready(&m->r);
+}
+
+TEST(an_end_that_stays_at_work_is_started_once)
+{
+    struct memory m;
+    open_loop();
+    memory_init(&m, "first");
+    m.stays = true;
+    even_receiver_start(&m.r);
+    for (int i = 0; i < 5; i++) {
+        if (i > 0)
+            comes(&m, "other");
+        assert_int_equal(m.told, i + 1);
+        even__source_ready(&m.r);       /* once more before that was taken: it is no news */
+        assert_int_equal(m.told, i + 1);
+        reads(&m, 100, i ? "other" : "first");
+        reads_nothing(&m, -EAGAIN);
+        assert_true(even_receiver_is_active(&m.r));
+        assert_true(even__loop_is_valid(loop));
+    }
+    assert_int_equal(m.starts, 1);
+    even_receiver_stop(&m.r);
+    assert_int_equal(m.stops, 1);
+    assert_false(even_receiver_is_active(&m.r));
+    m.data = "again";
+    m.length = 5;
+    even_receiver_start(&m.r);
+    reads(&m, 100, "again");
+    comes(&m, "last");
+    m.then = -ECONNRESET;
+    reads(&m, 100, "last");
+    even__source_ready(&m.r);
+    reads_nothing(&m, -ECONNRESET);
+    assert_false(even_receiver_is_active(&m.r));        /* without a stop */
+    assert_int_equal(m.starts, 2);
+    memory_over(&m);
+}
+
+TEST(what_an_end_at_work_told_survives_a_stop)
+{
+    struct memory m;
+    open_loop();
+    memory_init(&m, "text");
+    m.stays = true;
+    even_receiver_start(&m.r);
+    even_receiver_stop(&m.r);
+    assert_false(even_receiver_is_active(&m.r));
+    reads_nothing(&m, -EAGAIN);         /* nothing is fetched while it is stopped */
+    even_receiver_start(&m.r);
+    reads(&m, 100, "text");
     memory_over(&m);
 }
 

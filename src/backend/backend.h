@@ -41,8 +41,9 @@ struct even__backend {
     void (*start)(even_loop *loop, even_op *op);                /* cannot fail: a failure is a completion */
     void (*cancel)(even_loop *loop, even_op *op);               /* likewise */
 
-    /* The socket of an EVEN_OP_RECEIVE that ended by saying that there is something: fetch it. As recv(2), with a negative
-     * errno; -EAGAIN: not now, start it again. */
+    /* The socket of an EVEN_OP_RECEIVE that said, or ended by saying, that there is something: fetch it. As recv(2), with a
+     * negative errno; -EAGAIN: not now. The operation is pending afterwards if it will say when there is more; if it is not, and
+     * less came than asked for, it has to be started again. */
     ssize_t (*receive)(even_loop *loop, even_op *op, void *buffer, size_t length);
 
     /* The number is a new file's. NULL: nothing is remembered of numbers. */
@@ -140,6 +141,10 @@ void even__watch_ready(even_watch *watch, int ready);
  * the end of the stream or a failure included: its result is > 0 then, or a negative errno if it cannot tell. Nothing is
  * fetched before that.
  *
+ * It need not end for that: even__receiver_ready() says it too, as often as something comes after all had been fetched, from
+ * inside poll(). The operation stays pending then, until it is cancelled, or receive() fails or reaches the end of the stream:
+ * that ends it without a word, as the one who asked knows.
+ *
  * Unless `args.receive.how` says EVEN__RECEIVE_DIRECT, a backend may fetch by itself instead, into buffers of its own, as
  * often as something comes: each piece goes to even__receiver_piece(), from inside poll(), detach() or close(). It ends then
  * with 0 at the end of the stream; with the failure; or with -ENOBUFS, for want of a buffer, and nothing is lost. */
@@ -159,6 +164,7 @@ struct even__piece {
     uint32_t size;                          /* of the buffer that it keeps others from; 0: it is of that length by itself */
 };
 void even__receiver_piece(even_op *op, struct even__piece *piece);
+void even__receiver_ready(even_op *op);
 
 /* Nobody looks any more at the pieces that were taken before: release them. */
 void even__receivers_return(even_loop *loop);

@@ -85,6 +85,9 @@ static void dispatch(even_loop *loop, const struct epoll_event *event)
         }
         even__epoll_update_or_end(loop, fd, s);     /* what operations no longer want would be told for ever */
     }
+    even_op *receive = s->pending[EVEN__IN];
+    if ((seen & ~(uint32_t)EPOLLOUT) && receive && even__epoll_stands(s, receive))
+        even__receiver_ready(receive);      /* the last: it may start, cancel and close, and `s` may move */
 }
 
 static int wait_events(struct even__epoll_state *e, int64_t timeout)

@@ -88,6 +88,12 @@ void even__epoll_start(even_loop *loop, even_op *op);
 void even__epoll_cancel(even_loop *loop, even_op *op);
 ssize_t even__epoll_receive(even_loop *loop, even_op *op, void *buffer, size_t length);
 int even__epoll_close_descriptor(even_loop *loop, int fd);
+/* Does this operation, the first in its queue, stay there when something has come for it? It does if nobody stands behind it, and
+ * only an edge is told: once, that is, though its receiver may leave the bytes where they are. */
+static inline bool even__epoll_stands(const struct even__epoll_slot *s, const even_op *op)
+{
+    return op->kind == EVEN_OP_RECEIVE && s->events == EVEN__EPOLL_EDGE && op->handle.next == &op->handle;
+}
 /* Try those that wait, in order, until one has to wait on. Bounded: nothing joins the queue meanwhile. */
 void even__epoll_run_list(even_loop *loop, struct even__epoll_slot *s, int list);
 

@@ -74,6 +74,24 @@ static long poll_now(int fd, int events)
     return r <= 0 ? r : p.revents & POLLNVAL ? -EBADF : p.revents;
 }
 
+static even__noinline void find_type(struct even__epoll_slot *s, int fd)
+{
+    int protocol = 0;
+    socklen_t n = sizeof protocol;
+    long rc = even__sys(getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &n));
+    s->type = rc == 0 && protocol == IPPROTO_TCP ? EVEN__EPOLL_TCP : EVEN__EPOLL_OTHER;
+}
+
+/* Does a short read or write mean that the direction is dry? */
+static inline bool short_is_dry(struct even__epoll_slot *s, int fd)
+{
+    if (even__unlikely(s->irregular))
+        return false;
+    if (even__unlikely(s->type == EVEN__EPOLL_UNKNOWN))
+        find_type(s, fd);
+    return s->type == EVEN__EPOLL_TCP;
+}
+
 /* Did this result leave the direction dry? */
 static bool drained(struct even__epoll_slot *s, const even_op *op, long r)
 {
@@ -81,16 +99,10 @@ static bool drained(struct even__epoll_slot *s, const even_op *op, long r)
         return false;
     if (r == -EAGAIN)
         return !(even__op_is(op, EVEN__OP_FLAGS) && (op->flags & (MSG_OOB | MSG_ERRQUEUE)));    /* no word of the bytes */
-    if (r <= 0 || even__op_row(op)->args != EVEN__ARGS_bytes || (size_t)r >= op->args.bytes.length || s->irregular ||
+    if (r <= 0 || even__op_row(op)->args != EVEN__ARGS_bytes || (size_t)r >= op->args.bytes.length ||
         (op->flags & (MSG_PEEK | MSG_OOB | MSG_WAITALL)))
         return false;   /* a sendfile may be at its file's end, and what came short of all met something */
-    if (s->type == EVEN__EPOLL_UNKNOWN) {
-        int protocol = 0;
-        socklen_t n = sizeof protocol;
-        long rc = even__sys(getsockopt(op->fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &n));
-        s->type = rc == 0 && protocol == IPPROTO_TCP ? EVEN__EPOLL_TCP : EVEN__EPOLL_OTHER;
-    }
-    return s->type == EVEN__EPOLL_TCP;
+    return short_is_dry(s, op->fd);
 }
 
 /* The operation was tried: true if it is over, false if it has to wait. `s` may be NULL. */
@@ -111,7 +123,7 @@ static inline bool settle(even_loop *loop, struct even__epoll_slot *s, even_op *
 void even__epoll_run_list(even_loop *loop, struct even__epoll_slot *s, int list)
 {
     even_op *op;
-    while ((op = s->pending[list]) && (!(s->dry & 1 << list) || does_not_wait(op))) {
+    while ((op = s->pending[list]) && !even__epoll_stands(s, op) && (!(s->dry & 1 << list) || does_not_wait(op))) {
         long r = try(op);
         if (!settle(loop, s, op, r))
             return;
@@ -228,8 +240,18 @@ ssize_t even__epoll_receive(even_loop *loop, even_op *op, void *buffer, size_t l
     struct even__epoll_slot *s = even__epoll_find(loop->backend_state, op->fd);
     if (s && (s->dry & 1 << EVEN__IN))
         return -EAGAIN;
-    even_op now = { .loop = loop, .fd = op->fd, .kind = EVEN_OP_RECV, .args.bytes = { buffer, length } };
-    long r = try(&now);
-    settle(loop, s, &now, r);
+    long r;
+    do
+        r = even__sys(recv(op->fd, buffer, length, MSG_DONTWAIT));
+    while (r == -EINTR);
+    if (even__unlikely(!s) || r == (long)length)
+        return r;
+    if (s->events == EVEN__EPOLL_EDGE && (r > 0 ? short_is_dry(s, op->fd) : r == -EAGAIN)) {
+        s->dry |= (uint8_t)(1 << EVEN__IN);
+    } else if (op->state == EVEN__OP_PENDING) {     /* it stands, but no edge is sure to come */
+        even__chain_remove(&s->pending[EVEN__IN], op);
+        op->state = EVEN__OP_IDLE;
+        loop->operations--;
+    }
     return r;
 }

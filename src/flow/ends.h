@@ -1,12 +1,16 @@
 /* What bytes come from and go to: the table that each kind of end fills in. A socket does (socket.c), memory does in the
  * tests; a pipe and TLS over another pair of ends fit it, too.
  *
- * An end brings bytes in one of two ways, and may change between them. Either it says that there is something, and the source
- * takes it when it wants to:
+ * An end brings bytes in one of two ways, and may change between them. It says that there is something, and the source takes it
+ * when it wants to:
  *
  *     source: start()  ->  end: even__source_over(r, 1)  ->  source: take(), take(), ... until -EAGAIN  ->  start() again
  *
- * or it hands over pieces of memory as they come, until it is stopped or has to end:
+ * An end that can say so again without being asked stays at work meanwhile:
+ *
+ *     source: start()  ->  end: even__source_ready(r)  ->  source: take(), ... until -EAGAIN  ->  end: even__source_ready(r)
+ *
+ * Or it hands over pieces of memory as they come, until it is stopped or has to end:
  *
  *     source: start()  ->  end: even__source_piece(), even__source_piece(), ...  ->  even__source_over(r, why)
  *
@@ -32,7 +36,9 @@ struct even__end {
     void (*start)(even_receiver *r);
     /* Bring no more: even__source_over() comes soon, with -ECANCELED unless something else came first. */
     void (*stop)(even_receiver *r);
-    /* After it said that there is something: as recv(2), with a negative errno; -EAGAIN: nothing now, start it again. */
+    /* After it said that there is something: as recv(2), with a negative errno; -EAGAIN: nothing now. An end that is
+     * still at work says when there is more; it clears r->working where it cannot promise that, and after 0 or a
+     * failure. */
     ssize_t (*take)(even_receiver *r, void *buffer, size_t size);
 
     /* ---- a sink's ---- */

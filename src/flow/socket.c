@@ -28,7 +28,9 @@ static void stop(even_receiver *r)
 
 static ssize_t take(even_receiver *r, void *buffer, size_t size)
 {
-    return r->loop->backend->receive(r->loop, &r->op, buffer, size);
+    const ssize_t n = r->loop->backend->receive(r->loop, &r->op, buffer, size);
+    r->working = r->op.state != EVEN__OP_IDLE;
+    return n;
 }
 
 static void put(struct even__sink *s, const void *data, size_t n)
@@ -60,6 +62,11 @@ const struct even__end even__end_socket = {
     .shutdown = shut,
     .cancel = cancel,
 };
+
+void even__receiver_ready(even_op *op)
+{
+    even__source_ready(even__container_of(op, even_receiver, op));
+}
 
 void even__receiver_piece(even_op *op, struct even__piece *piece)
 {

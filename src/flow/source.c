@@ -90,7 +90,7 @@ static void cancel(even_receiver *r)
 
 static void fail(even_receiver *r, int32_t result)
 {
-    even__check(!r->working);
+    even__check(!r->working || r->canceled);
     r->over = true;
     r->result = result;
 }
@@ -204,6 +204,15 @@ void even__source_piece(even_receiver *r, struct even__piece *p)
     tell(r);
 }
 
+void even__source_ready(even_receiver *r)
+{
+    if (r->readable || even__unlikely(r->loop->closing))
+        return;
+    r->readable = true;
+    r->round = 0;
+    tell(r);
+}
+
 void even__source_over(even_receiver *r, int32_t result)
 {
     bool canceled = r->canceled;
@@ -288,7 +297,8 @@ static void begin_again(even_receiver *r)
         r->direct = false;
         r->small = 0;
     }
-    begin(r);
+    if (!r->working)
+        begin(r);
 }
 
 /* One receive, of up to `size` bytes to `buffer`. */
@@ -304,6 +314,7 @@ static ssize_t fetch(even_receiver *r, void *buffer, size_t size)
         begin_again(r);
     } else {
         r->readable = false;
+        r->canceled |= r->working;      /* it is ending already, and told so later: that is no failure besides */
         fail(r, (int32_t)n);
         run_soon(r);
     }

@@ -10,6 +10,8 @@
 
 /* A piece has come. It is the source's from now on. */
 void even__source_piece(even_receiver *r, struct even__piece *piece);
+/* There is something to take; and the end is at work still, and says so again when all of it was taken and more comes. */
+void even__source_ready(even_receiver *r);
 /* The end is no longer at work:
  *   > 0         there is something to take
  *   0           the end of the stream
