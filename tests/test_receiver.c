@@ -309,6 +309,30 @@ TEST(what_is_dropped_does_not_come)
 
 /* ---- others on its descriptor ---- */
 
+TEST(who_does_not_wait_is_not_held_up_by_a_receiver)
+{
+    int pair[2];
+    struct sink in;
+    struct wop now;
+    char byte;
+    open_loop();
+    open_pair(pair);
+    sink_init(&in, pair[0], 0);
+    in.r.handle.run = watched_run;
+    even_receiver_start(&in.r);
+    for (int i = 0; i < 2; i++) {
+        pump();
+        even_op_recv(expect(&now), pair[0], &byte, 1, MSG_DONTWAIT | MSG_PEEK);
+        run_all();
+        assert_int_equal(now.op.result, -EAGAIN);
+        say(pair[1], "text");
+        expect_piece(&in, "text");
+        expect_nothing(&in);
+    }
+    close_loop();
+    close_both(pair);
+}
+
 static void count_ready(even_handle *h)
 {
     (void)h;

@@ -154,6 +154,12 @@ int even__epoll_close_descriptor(even_loop *loop, int fd)
     return even__net_close(loop, fd);
 }
 
+/* Do others wait, that it must not overtake? A receiver keeps no order with anybody. */
+static inline bool is_held_up(const struct even__epoll_slot *s, int list)
+{
+    return s->pending[list] && !even__epoll_stands(s, s->pending[list]);
+}
+
 /* Trying here, not in the next poll, costs the same calls, and the caller's data are still in the cache. */
 void even__epoll_start(even_loop *loop, even_op *op)
 {
@@ -208,7 +214,7 @@ void even__epoll_start(even_loop *loop, even_op *op)
     case EVEN_OP_ACCEPT: case EVEN_OP_RECV: case EVEN_OP_SEND: case EVEN_OP_READ: case EVEN_OP_WRITE: case EVEN_OP_RECVMSG:
     case EVEN_OP_SENDMSG: case EVEN_OP_SENDFILE: {
         int list = even__op_row(op)->waits;
-        if (s && (s->pending[list] || ((s->dry & 1 << list) && !does_not_wait(op))))
+        if (s && (is_held_up(s, list) || ((s->dry & 1 << list) && !does_not_wait(op))))
             break;
         r = try(op);
         if (settle(loop, s, op, r)) {
