@@ -146,17 +146,18 @@ static struct even__piece *take_back(even_receiver *r)
     return p;
 }
 
-static even__noinline void release_piece(even_receiver *r)
+void even__source_take_back(even_receiver *r)
 {
     struct even__piece *p = take_back(r);
     p->release(p);
+    enlist(r);
 }
 
 static inline void release_lent(even_receiver *r)
 {
     r->into = NULL;
     if (r->lent)
-        release_piece(r);
+        even__source_take_back(r);
 }
 
 void even__receivers_return(even_loop *loop)

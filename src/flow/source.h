@@ -31,6 +31,15 @@ void even__source_init(even_receiver *r, even_loop *loop, const struct even__end
  * read ahead. As even_receiver_take_into(). */
 ssize_t even__source_read(even_receiver *r, void *buffer, size_t n);
 
+/* Nothing is kept, nor to be fetched, nor the end come: it has to be waited for. */
+static inline bool even__source_is_dry(const even_receiver *r)
+{
+    return r->wanted && !r->first && !r->readable && !r->over;
+}
+
+/* What was lent is the source's again. */
+void even__source_take_back(even_receiver *r);
+
 /* As even_receiver_take(), but the piece stays as it is until the next call that takes, or clears. It leaves the ring of
  * buffers, and another one takes its place; beyond the loop's lent_max it is copied instead. */
 ssize_t even__source_lend(even_receiver *r, const void **data);

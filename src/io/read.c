@@ -12,6 +12,7 @@ struct even__read {
     even_ssize_aw aw;
     even_stream *stream;
     ssize_t (*step)(struct even__read *r);      /* takes what has come: its result, or WAITS */
+    bool needs_bytes;                           /* no result without any, but for an end */
 };
 
 /* ---- what all of them share ---- */
@@ -51,6 +52,14 @@ void even__stream_end_read(even_stream *s)
     end(s->reader, -ECANCELED);
 }
 
+static ssize_t first_step(struct even__read *r)
+{
+    even_receiver *source = &r->stream->source;
+    if (even__unlikely(source->over && source->result < 0 && !even__breaks_stream(source->result)))
+        even__source_forgive(source);
+    return r->step(r);
+}
+
 static void start(even_awaitable *x)
 {
     struct even__read *r = (struct even__read *)(void *)x;
@@ -60,18 +69,20 @@ static void start(even_awaitable *x)
         even__stream_refuse(s, x);
         return;
     }
-    if (even__unlikely(s->source.over && s->source.result < 0 && !even__breaks_stream(s->source.result)))
-        even__source_forgive(&s->source);
-    ssize_t n = r->step(r);
-    if (n != WAITS) {
-        r->aw.result = n;
-        even__complete(x, n < 0 ? (int)n : 0);
-        return;
+    if (s->source.lent)
+        even__source_take_back(&s->source);
+    if (!r->needs_bytes || !even__source_is_dry(&s->source)) {
+        ssize_t n = first_step(r);
+        if (n != WAITS) {
+            r->aw.result = n;
+            even__complete(x, n < 0 ? (int)n : 0);
+            return;
+        }
+        s->source.fd = s->fd;
+        even_receiver_start(&s->source);
     }
     s->reader = r;
     x->refs++;      /* the stream's: whoever drops x, the stream has it still */
-    s->source.fd = s->fd;
-    even_receiver_start(&s->source);
 }
 
 static bool cancel(even_awaitable *x)
@@ -80,7 +91,8 @@ static bool cancel(even_awaitable *x)
     return true;
 }
 
-static inline void *read_new(const even_kind *kind, even_stream *s, ssize_t (*step)(struct even__read *), const void *site)
+static inline void *read_new(const even_kind *kind, even_stream *s, ssize_t (*step)(struct even__read *), bool needs_bytes,
+                             const void *site)
 {
     struct even__read *r = (struct even__read *)(void *)even__operation_new(kind, site);
     if (even__unlikely(!r))
@@ -88,6 +100,7 @@ static inline void *read_new(const even_kind *kind, even_stream *s, ssize_t (*st
     r->aw.result = 0;
     r->stream = s;
     r->step = step;
+    r->needs_bytes = needs_bytes;
     return r;
 }
 
@@ -117,7 +130,7 @@ static const even_kind plain_kind = READ_KIND("even_read", struct plain, cancel)
 even_ssize_aw *even_read(even_stream *s, void *buffer, size_t n)
 {
     static even_ssize_aw failed = { EVEN_AWAITABLE_FAILED(&plain_kind, -ENOMEM), -ENOMEM };
-    struct plain *p = read_new(&plain_kind, s, plain_step, __builtin_return_address(0));
+    struct plain *p = read_new(&plain_kind, s, plain_step, n > 0, __builtin_return_address(0));
     if (even__unlikely(!p))
         return &failed;
     p->buffer = buffer;
@@ -146,7 +159,7 @@ static const even_kind piece_kind = READ_KIND("even_read_piece", struct piece, c
 even_ssize_aw *even_read_piece(even_stream *s, const void **data)
 {
     static even_ssize_aw failed = { EVEN_AWAITABLE_FAILED(&piece_kind, -ENOMEM), -ENOMEM };
-    struct piece *p = read_new(&piece_kind, s, piece_step, __builtin_return_address(0));
+    struct piece *p = read_new(&piece_kind, s, piece_step, true, __builtin_return_address(0));
     if (even__unlikely(!p))
         return &failed;
     p->data = data;
@@ -197,7 +210,7 @@ static const even_kind exactly_kind = READ_KIND("even_read_exactly", struct exac
 even_ssize_aw *even_read_exactly(even_stream *s, void *buffer, size_t n)
 {
     static even_ssize_aw failed = { EVEN_AWAITABLE_FAILED(&exactly_kind, -ENOMEM), -ENOMEM };
-    struct exactly *e = read_new(&exactly_kind, s, exactly_step, __builtin_return_address(0));
+    struct exactly *e = read_new(&exactly_kind, s, exactly_step, n > 0, __builtin_return_address(0));
     if (even__unlikely(!e))
         return &failed;
     e->buffer = buffer;
@@ -246,7 +259,8 @@ even_ssize_aw *even_read_until(even_stream *s, void *buffer, size_t capacity, co
                                size_t separator_length)
 {
     static even_ssize_aw failed = { EVEN_AWAITABLE_FAILED(&until_kind, -ENOMEM), -ENOMEM };
-    struct until *u = read_new(&until_kind, s, until_step, __builtin_return_address(0));
+    struct until *u = read_new(&until_kind, s, until_step, capacity > 0 && separator_length > 0,
+                               __builtin_return_address(0));
     if (even__unlikely(!u))
         return &failed;
     u->buffer = buffer;

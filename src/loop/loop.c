@@ -112,7 +112,8 @@ even__returns_after_switch int even__loop_pass(even_loop *loop, bool may_block)
 
     /* 2. Submit what was started, and wait. 3. What is over queues its handles; so do the wake-ups of other threads. */
     if (timeout != 0 || even__queue_is_empty(&loop->ready) || loop->stopping || look_is_due(loop)) {
-        even__receivers_return(loop);       /* here, and not in a look from inside a handle: what is lent then is in use */
+        if (!even__queue_is_empty(&loop->lent))
+            even__receivers_return(loop);   /* here, and not in a look from inside a handle: what is lent then is in use */
         int rc = even__loop_look(loop, timeout);
         if (even__unlikely(rc < 0))
             return rc;
