@@ -88,14 +88,14 @@ function(even_add_scripts)
     # Instructions of the hot paths, against their budgets: those of one compiler on one architecture.
     if(CMAKE_C_COMPILER_ID STREQUAL GNU AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT EVEN_SANITIZE
        AND NOT EVEN_DEBUG AND NOT EVEN_FAULTS AND NOT runner AND NOT CMAKE_BUILD_TYPE)
-        foreach(name tasks switch)
+        foreach(name tasks switch echo)
             add_executable(counted_${name} ${PROJECT_SOURCE_DIR}/bench/${name}.c)
             target_compile_options(counted_${name} PRIVATE ${EVEN_WARNINGS} -mno-red-zone)
             target_compile_definitions(counted_${name} PRIVATE _GNU_SOURCE)
             target_link_libraries(counted_${name} PRIVATE evenloop_static ${EVEN_PRIVATE_LIBRARIES} Threads::Threads m)
         endforeach()
         even_add_script(instructions LABEL script COMMAND ${tests}/test_instructions.py $<TARGET_FILE:counted_tasks>
-                                                          $<TARGET_FILE:counted_switch>)
+                                                          $<TARGET_FILE:counted_switch> $<TARGET_FILE:counted_echo>)
     endif()
     if(EVEN_BUILD_EXAMPLES)
         even_add_script("example.latch" COMMAND ${runner} $<TARGET_FILE:example_latch>)
