@@ -1,5 +1,6 @@
-/* The addresses of a connection's two ends, as bytes. Few programs ask for them, and as objects of Python's they would be a quarter of
- * what an idle connection takes. They are asked of the kernel early all the same: it forgets its peer's with the connection. */
+/* The addresses of a connection's two ends, as bytes. Few programs ask for them, and as objects of Python's they would be a
+ * quarter of what an idle connection takes. They are asked of the kernel early all the same: it forgets its peer's with the
+ * connection. */
 #ifndef EVENLOOP_PYTHON_ADDRESSES_H
 #define EVENLOOP_PYTHON_ADDRESSES_H
 

@@ -19,7 +19,7 @@ struct loop {
     char *scratch;              /* where sock_* receive */
     unsigned char *fd_flags;    /* by descriptor: what is known of it */
     int fds;
-    PyObject **transports;      /* by descriptor, borrowed: its socket transport, until the object is gone or another has the number */
+    PyObject **transports;      /* by descriptor, borrowed: its socket transport, until that is gone or another has the number */
     int transports_count;
     PyObject *explain;          /* evenloop._explain's, or NULL: nothing is told */
     PyObject *task_factory;     /* NULL or None: asyncio's Task */

@@ -17,7 +17,8 @@ PyObject *loop_forget_fd(PyObject *self, PyObject *fd);
 /* The transport that has the descriptor: one of ours, which is forgotten as it ends. -1 with an exception. */
 int fd_set_transport(struct loop *loop, int fd, PyObject *transport);
 void fd_lose_transport(struct loop *loop, int fd, PyObject *transport);
-/* _transport_of(descriptor): it, or None. _set_transport(descriptor, one of ours, or None). _transports_known(): the descriptors. */
+/* _transport_of(descriptor): it, or None. _set_transport(descriptor, one of ours, or None). _transports_known(): which there
+ * are. */
 PyObject *loop_transport_of(PyObject *self, PyObject *fd);
 PyObject *loop_transports_known(PyObject *self, PyObject *unused);
 PyObject *loop_set_transport(PyObject *self, PyObject *const *args, Py_ssize_t n);
