@@ -370,6 +370,9 @@ async(int, steps_in_a_child, (int *, of_child))
 
 TEST(a_child_forked_in_a_task_comes_back_to_it, .on = TEST_KERNEL, .no_faults = true)
 {
+#ifdef EVEN__TSAN
+    test_skip("ThreadSanitizer knows nothing of locks and stacks that a child has from its parent");
+#endif
     int of_child = -1;
     even_set_report_hook(say_nothing, NULL);    /* the child's run cannot go on */
     int rc = even_run(steps_in_a_child(&of_child));
@@ -427,6 +430,9 @@ async(int, forks_while_streams_read)
 
 TEST(a_child_leaves_the_run_that_it_was_forked_in, .on = TEST_KERNEL, .no_faults = true)
 {
+#ifdef EVEN__TSAN
+    test_skip("ThreadSanitizer knows nothing of locks and stacks that a child has from its parent");
+#endif
     int status = even_run(forks_while_streams_read());
     if (is_the_child)
         _exit(even_run(with_a_task()) == 0 && never_closed == 0 ? 0 : 1);       /* it is the parent's to close */
