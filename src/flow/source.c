@@ -146,10 +146,16 @@ static struct even__piece *take_back(even_receiver *r)
     return p;
 }
 
-void even__source_take_back(even_receiver *r)
+/* The loop's list stays as it is: it may be walked. */
+static even__noinline void release_piece(even_receiver *r)
 {
     struct even__piece *p = take_back(r);
     p->release(p);
+}
+
+void even__source_take_back(even_receiver *r)
+{
+    release_piece(r);
     enlist(r);
 }
 
@@ -157,7 +163,7 @@ static inline void release_lent(even_receiver *r)
 {
     r->into = NULL;
     if (r->lent)
-        even__source_take_back(r);
+        release_piece(r);
 }
 
 void even__receivers_return(even_loop *loop)
