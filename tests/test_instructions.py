@@ -20,7 +20,7 @@ BUDGETS = {                             # operation: (program, mode, instruction
     "create a task and await it": (0, "spawn", 880),
     "the same, 1,000 at once": (0, "spawn1000", 555),
 }
-for backend, read, piece, frames in ("uring", 3720, 3700, 4790), ("epoll", 3690, 3790, 5010):
+for backend, read, piece, frames in ("uring", 3720, 3700, 4830), ("epoll", 3690, 3790, 5010):
     BUDGETS[f"a round trip of two streams, {backend}"] = (2, "read", read, backend)
     BUDGETS[f"the same, echoed from the library's buffer, {backend}"] = (2, "piece", piece, backend)
     BUDGETS[f"the same, of a frame read in two parts, {backend}"] = (2, "frames", frames, backend)
