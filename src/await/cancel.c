@@ -233,8 +233,6 @@ static void give_up(struct even__task *t)
     else if (wanted)
         even__report("%s began a hundred awaits that told it of no cancellation, and is given up", name);
     ((struct even__tasks *)t->loop->tasks)->stuck = true;
-    if (t->stack)
-        t->object->refs++;      /* its frames stay for ever, and what they refer to: a wait_for's timer has the task */
     even__task_abandon(t, -EVEN_ESTUCK);
 }
 

@@ -1,11 +1,9 @@
 /* even_run: a loop, its main task, and the end of all. Follows asyncio.run and asyncio.Runner. */
-#include "await.h"
+#include "interrupt.h"
 #include "../base/sys.h"
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- until done ---- */
 
@@ -55,146 +53,6 @@ int even_run_until_complete_any(even_loop *loop, even_awaitable *x)
     rc = run_until_done(loop, x, __builtin_return_address(0));
     even__loop_leave(loop);
     return rc;
-}
-
-/* ---- signals ---- */
-
-/* The run that SIGINT and SIGTERM are for: one in the process, that of the main thread. */
-static struct interrupt {
-    even_handle handle;
-    even_door *door;
-    even_loop *loop;
-    even_awaitable *main;
-    double grace;
-    volatile sig_atomic_t number;   /* the signal that came first; 0: none */
-    volatile sig_atomic_t pending;  /* the loop has not seen the last one yet */
-    volatile sig_atomic_t urgent;   /* the next one ends the program */
-    volatile sig_atomic_t last;     /* the signal that came last */
-    bool told;                      /* the main object was asked to end */
-    bool second;
-    unsigned forks;                 /* of the process whose run it is: in a child of it, nobody's */
-} interrupt;
-
-/* It asked the main object to end, which has not taken that back. What is no task cannot. Of a task, another request may have
- * come since, which is no signal's. */
-static bool has_asked(void)
-{
-    const even_awaitable *x = interrupt.main;
-    if (!interrupt.told || (even__is_task(x) && even_cancelling((const even_task *)(const void *)x) == 0))
-        return false;
-    return even_is_done(x) || even__end_is_on(interrupt.loop);
-}
-
-/* The first asks the main task to end. The second is urgent, and ends the program after the run. */
-static void interrupted(even_handle *h)
-{
-    (void)h;
-    interrupt.pending = 0;
-    if (!interrupt.main)
-        return;
-    if (even_is_done(interrupt.main) || has_asked()) {
-        interrupt.second = has_asked();
-        interrupt.urgent = 1;
-        even__end_at_once(interrupt.loop);
-        return;
-    }
-    even__end_is_off(interrupt.loop);
-    interrupt.told = true;
-    even_cancel_any(interrupt.main);
-    even__end_begins(interrupt.loop, interrupt.grace, interrupt.main);
-}
-
-static void on_signal(int number)
-{
-    if (interrupt.forks == even__forks && !interrupt.pending && !interrupt.urgent) {
-        interrupt.pending = 1;
-        interrupt.last = number;
-        if (!interrupt.number)
-            interrupt.number = number;
-        even_door_call_soon(interrupt.door, &interrupt.handle);
-        return;
-    }
-    struct sigaction standard = { .sa_handler = SIG_DFL };
-    sigaction(number, &standard, NULL);
-    raise(number);
-}
-
-enum { SIGNALS = 2 };
-static const struct { int number; unsigned bit; } stops[SIGNALS] = {
-    { SIGINT, EVEN_STOP_ON_SIGINT }, { SIGTERM, EVEN_STOP_ON_SIGTERM },
-};
-
-struct signals {
-    struct sigaction old[SIGNALS];
-    bool took[SIGNALS], took_any;
-};
-
-/* Nobody handles it, or a run that this process was forked in. */
-static bool is_free(int number, struct sigaction *old)
-{
-    if (sigaction(number, NULL, old) < 0 || (old->sa_flags & SA_SIGINFO))
-        return false;
-    if (old->sa_handler == on_signal && interrupt.forks != even__forks) {
-        *old = (struct sigaction){ .sa_handler = SIG_DFL };
-        sigaction(number, old, NULL);   /* while `interrupt` is filled in anew */
-    }
-    return old->sa_handler == SIG_DFL;
-}
-
-/* Another thread may still be in the handler, with the last run's door: so that is given up only now. */
-static void set_interrupt(even_loop *loop, even_awaitable *x, double grace)
-{
-    even_door *last = interrupt.door;
-    interrupt = (struct interrupt){ .handle = EVEN_HANDLE(interrupted), .door = even_loop_door(loop), .loop = loop, .main = x,
-                                    .grace = grace, .forks = even__forks };
-    even_door_unref(last);
-}
-
-static void take_signals(struct signals *s, even_loop *loop, even_awaitable *x, const even_run_options *options)
-{
-    const unsigned wanted = options && options->stop_on ? options->stop_on : EVEN_STOP_ON_SIGINT | EVEN_STOP_ON_SIGTERM;
-    const bool is_main_thread = getpid() == gettid();
-    bool is_wanted[SIGNALS];
-    *s = (struct signals){ .took_any = false };
-    for (int i = 0; i < SIGNALS; i++)
-        s->took_any |= is_wanted[i] = is_main_thread && (wanted & stops[i].bit) && is_free(stops[i].number, &s->old[i]);
-    if (s->took_any)
-        set_interrupt(loop, x, options ? options->grace : 0);
-    struct sigaction ours = { .sa_handler = on_signal };
-    sigemptyset(&ours.sa_mask);
-    for (int i = 0; i < SIGNALS; i++)
-        s->took[i] = is_wanted[i] && sigaction(stops[i].number, &ours, NULL) == 0;
-    even__sigpipe_ignore();
-}
-
-static void give_signals_back(struct signals *s)
-{
-    for (int i = 0; i < SIGNALS; i++)
-        if (s->took[i])
-            sigaction(stops[i].number, &s->old[i], NULL);
-    if (s->took_any)
-        interrupt.main = NULL;
-    even__sigpipe_restore();
-}
-
-/* The signal that ended the run; 0: none did. */
-static int stopped_by(const struct signals *s, const even_awaitable *x)
-{
-    return s->took_any && interrupt.told && x->status == -ECANCELED ? interrupt.number : 0;
-}
-
-static void die_of(int number)
-{
-    struct sigaction standard = { .sa_handler = SIG_DFL };
-    fflush(NULL);           /* all that exit() would still do */
-    sigaction(number, &standard, NULL);
-    raise(number);
-}
-
-/* The one that ends the program: the second. It may have come as the run ended. */
-static int dies_by(const struct signals *s)
-{
-    return s->took_any && (interrupt.second || (interrupt.pending && has_asked())) ? interrupt.last : 0;
 }
 
 static const struct even__stack *running_stack(struct even__runner *who)
@@ -270,7 +128,7 @@ static int fail_run(even_awaitable *x, int status)
 static int run(even_awaitable *x, const even_run_options *options, int abi, const void *site, int *signal_number)
 {
     even_loop_options loop_options = { .backend = options ? options->backend : NULL, .seed = options ? options->seed : 0 };
-    struct signals signals;
+    struct even__signals signals;
     even_loop *loop, *outer = even__thread.loop;
 
     if (abi != EVEN_ABI)
@@ -289,16 +147,18 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
         return fail_run(x, report_run(rc, x, site));
     }
     even__overflow_watch(running_stack);
-    take_signals(&signals, loop, x, options);
+    even__signals_take(&signals, loop, x, options);
+    even__sigpipe_ignore();
     even__trace(RUN, .loop = loop, .object = x, .site = site);
 
     int run_status = run_until_done(loop, x, site);
     int end_status = even__tasks_shut_down(loop, options ? options->grace : 0);
 
     even__trace(RUN_END, .loop = loop, .object = x, .status = x->status);
-    *signal_number = stopped_by(&signals, x);
-    const int second_signal = dies_by(&signals);
-    give_signals_back(&signals);
+    *signal_number = even__signals_stopped(&signals, x);
+    const int second_signal = even__signals_deadly(&signals);
+    even__signals_give_back(&signals);
+    even__sigpipe_restore();
     even__receivers_end(loop);
     even__loop_leave(loop);
     struct even__task *forked_in = even__thread.task;   /* a task of the parent's, if this process was forked in one */
@@ -317,7 +177,7 @@ static int run(even_awaitable *x, const even_run_options *options, int abi, cons
     if (rc < 0 || x->status < 0)
         report_main(x, rc < 0 ? rc : x->status, *signal_number);
     if (second_signal)
-        die_of(second_signal);
+        even__die_of(second_signal);
     if (rc < 0)
         return fail_run(x, rc);
     if (!(x->flags & EVEN__STATIC))
@@ -331,31 +191,13 @@ int even_run_any(even_awaitable *x, const even_run_options *options, int abi)
     return run(x, options, abi, __builtin_return_address(0), &signal_number);
 }
 
-/* A shell goes on with its script, or its loop, after a program that gave 130 by itself: Ctrl-C is to end that, too. So a program
- * that a signal ended, and whose main() gives what even_main() gave it, dies of that signal in the end. */
-enum { BY_SIGNAL = 128 };
-static volatile int ended_by, dies_of;
-
-static void look_at_exit_status(int status, void *unused)
-{
-    (void)unused;
-    dies_of = status == BY_SIGNAL + ended_by ? ended_by : 0;
-}
-
-__attribute__((destructor)) static void die_as_interrupted(void)
-{
-    if (dies_of)
-        die_of(dies_of);
-}
-
 int even_main_any(even_awaitable *x, const even_run_options *options, int abi)
 {
     int signal_number = 0;
     int status = run(x, options, abi, __builtin_return_address(0), &signal_number);
-    int code = signal_number ? BY_SIGNAL + signal_number : status < 0 ? EXIT_FAILURE : 0;
-    if (signal_number && !ended_by)
-        (void)on_exit(look_at_exit_status, NULL);
-    ended_by = signal_number;
+    int code = even__exit_by(signal_number);
+    if (code == 0 && status < 0)
+        code = EXIT_FAILURE;
     if (status == 0 && x->kind->result_class == EVEN_RESULT_INT)
         memcpy(&code, even__result(x), sizeof code);
     even_unref(x);
