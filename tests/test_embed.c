@@ -1,6 +1,6 @@
 /* Passes of the program's own (evenloop/embed.h), in place of a run and inside of one. */
 #define TEST_ON TEST_ALL
-#include "test.h"
+#include "note.h"
 #include <evenloop/embed.h>
 #include <errno.h>
 #include <math.h>
@@ -14,47 +14,15 @@ static even_loop *new_loop(void)
 {
     even_loop *loop = NULL;
     assert_int_equal(even_loop_new(&loop, NULL), 0);
+    begin_story();
     return loop;
 }
 
-/* What ran, in its order. Those with a capital letter are "wanted". */
-static char story[64];
-
-struct note {
-    even_handle handle;
-    even_timer timer;
-    even_loop *loop;
-    char name;
-    void (*then)(struct note *self);
-    struct note *other;
-};
-
-static void tell(struct note *n)
-{
-    const size_t length = strlen(story);
-    assert_true(length + 1 < sizeof story);
-    story[length] = n->name;
-    story[length + 1] = 0;
-    if (n->then)
-        n->then(n);
-}
-
-static void run_note(even_handle *h) { tell(even_container_of(h, struct note, handle)); }
-static void run_timer(even_handle *h) { tell(even_container_of(h, struct note, timer.handle)); }
-
-static struct note note(even_loop *loop, char name, void (*then)(struct note *))
-{
-    *story = 0;
-    return (struct note){ EVEN_HANDLE(run_note), EVEN_TIMER(run_timer), loop, name, then, NULL };
-}
-
-static void queue_other(struct note *n) { even_call_soon(n->loop, &n->other->handle); }
-static void stop(struct note *n) { even_loop_stop(n->loop); }
-
+/* Those with a capital letter are "wanted". */
 static bool is_wanted(const even_handle *h, void *data)
 {
     (void)data;
-    return h->run == run_note && even_container_of((even_handle *)h, struct note, handle)->name < 'a';
+    return h->run == note_run && even_container_of((even_handle *)h, struct note, handle)->name < 'a';
 }
 
 static bool any(const even_handle *h, void *data)
@@ -70,8 +38,8 @@ static const char *queued(even_loop *loop)
     static char names[64];
     size_t n = 0;
     for (even_handle *h = NULL; (h = even_loop_next_handle(loop, h));)
-        if (h->run == run_note || h->run == run_timer)
-            names[n++] = h->run == run_note ? even_container_of(h, struct note, handle)->name
+        if (h->run == note_run || h->run == note_timer)
+            names[n++] = h->run == note_run ? even_container_of(h, struct note, handle)->name
                                             : even_container_of(h, struct note, timer.handle)->name;
     names[n] = 0;
     return names;

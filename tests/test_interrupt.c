@@ -1,21 +1,12 @@
 /* SIGINT, SIGTERM and SIGPIPE in a run. */
 #define EVEN_SHORT_NAMES
 #define TEST_ON TEST_ALL
-#include "story.h"
+#include "child.h"
+#include "runs.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-async(int, gives, (double, delay), (int, n))
-{
-    int rc = await(even_sleep(delay));
-    if (rc < 0)
-        say("%d:%s", n, even_errname(rc));
-    return rc < 0 ? rc : n;
-}
 
 /* ---- the first one ---- */
 
@@ -55,19 +46,6 @@ TEST(sigint_in_each_of_two_runs, .on = TEST_KERNEL, .clean = true)
 }
 
 /* ---- a second one, SIGTERM ---- */
-
-static int status_of_child(void (*body)(void))
-{
-    int status = -1;
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        body();
-        _exit(99);
-    }
-    waitpid(pid, &status, 0);
-    return status;
-}
 
 async(int, terminated) { raise(SIGTERM); int rc = await(even_sleep(60)); say("%s", even_errname(rc)); return rc; }
 

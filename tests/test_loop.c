@@ -1,7 +1,7 @@
 /* The loop: its queue, its timers, its ends, and the ways into it from outside.
  * (It is over 800 lines because it is of one function, and its tests share one kind of note of what ran when.) */
 #define TEST_ON TEST_ALL
-#include "test.h"
+#include "note.h"
 #include "loop/loop.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -31,43 +31,6 @@ static void close_loop(even_loop *loop)
     assert_int_equal(even_loop_close(loop), 0);
 }
 
-/* A handle that notes when it ran, and then does something. */
-struct note {
-    even_handle handle;
-    even_timer timer;
-    even_loop *loop;
-    char name;
-    void (*then)(struct note *self);
-    struct note *other;
-    int left;
-};
-
-static char story[256];
-
-static void tell(struct note *n)
-{
-    size_t length = strlen(story);
-    if (length + 1 < sizeof story) {
-        story[length] = n->name;
-        story[length + 1] = 0;
-    }
-    if (n->then)
-        n->then(n);
-}
-
-static void note_run(even_handle *h) { tell(even_container_of(h, struct note, handle)); }
-static void note_timer(even_handle *h) { tell(even_container_of(h, struct note, timer.handle)); }
-
-static struct note note(even_loop *loop, char name, void (*then)(struct note *))
-{
-    return (struct note){ .handle = EVEN_HANDLE(note_run), .timer = EVEN_TIMER(note_timer), .loop = loop, .name = name,
-                          .then = then };
-}
-
-static void begin_story(void) { story[0] = 0; }
-
-static void stop(struct note *n) { even_loop_stop(n->loop); }
-static void queue_other(struct note *n) { even_call_soon(n->loop, &n->other->handle); }
 static void cancel_other(struct note *n) { even_handle_cancel(&n->other->handle); }
 
 /* ---- handles ---- */

@@ -1,19 +1,11 @@
 /* even_run: from its main coroutine to the end of all; several runs, in a row and in several threads. */
 #define EVEN_SHORT_NAMES
 #define TEST_ON TEST_ALL
-#include "story.h"
+#include "runs.h"
 #include "base/heap.h"
 #include "loop/loop.h"
 #include <pthread.h>
 #include <unistd.h>
-
-async(int, gives, (double, delay), (int, n))
-{
-    int rc = await(even_sleep(delay));
-    if (rc < 0)
-        say("%d:%s", n, even_errname(rc));
-    return rc < 0 ? rc : n;
-}
 
 /* ---- results, and running again ---- */
 

@@ -1,23 +1,9 @@
 /* The end of a run where it is not as usual: a request that is taken back, a stop meanwhile, who cannot be cancelled. */
 #define EVEN_SHORT_NAMES
 #define TEST_ON TEST_ALL
+#include "child.h"
 #include "story.h"
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static int status_of_child(void (*body)(void))
-{
-    int status = -1;
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        body();
-        _exit(99);
-    }
-    waitpid(pid, &status, 0);
-    return status;
-}
 
 async(int, main_never_ends) { for (;;) await(even_sleep(60)); return 0; }
 

@@ -1,21 +1,13 @@
 /* wait_for: a time-out around an await, that asks and then waits for the end. What depends on time runs in virtual time. */
 #define EVEN_SHORT_NAMES
 #define TEST_ON TEST_SIM
-#include "story.h"
+#include "runs.h"
 
 static double since(double start)
 {
     return even_time(even_running_loop()) - start;
 }
 #define now() even_time(even_running_loop())
-
-async(int, gives, (double, delay), (int, n))
-{
-    int rc = await(even_sleep(delay));
-    if (rc < 0)
-        say("%d:%s", n, even_errname(rc));
-    return rc < 0 ? rc : n;
-}
 
 async(const char *, gives_text, (double, delay), (const char *, text))
 {

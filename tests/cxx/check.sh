@@ -4,19 +4,9 @@ set -eu
 build=$1
 compiler=$2
 here=$(cd "$(dirname "$0")" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-unset EVENLOOP_BACKEND
 failed=0
 command -v "$compiler" >/dev/null || { echo "no $compiler here"; exit 77; }
-
-cmake --install "$build" --prefix "$folder/prefix" >"$folder/log" || { cat "$folder/log"; exit 1; }
-export PKG_CONFIG_PATH="$(dirname "$(find "$folder/prefix" -name evenloop.pc)")"
-libdir=$(realpath "$(pkg-config --variable=libdir evenloop)")
-export LD_LIBRARY_PATH="$libdir"
-shared=$(pkg-config --libs evenloop)
-static="$libdir/libevenloop.a $(pkg-config --static --libs evenloop | sed 's/-levenloop//')"
-
+. "$here/../installed.sh"
 printf 'no roast: ECANCELED\nno toast: EIO\ntea is ready\nthe roast is unwound\n' >"$folder/expected"
 
 for libraries in "$shared" "$static"; do
